@@ -1,0 +1,183 @@
+//! The second listener, for the operator: `/livez`, `/readyz`, `/metrics`, `/status`. No secrets in any of them.
+
+use std::{convert::Infallible, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use crate::{
+    backoff::Backoff,
+    delivery::{Delivery, State},
+    listener::tls::Facts,
+    metrics::{self, Metrics, Outcome},
+    notification::lifecycle::Kind,
+};
+
+/// What the admin listener can tell.
+#[derive(Debug)]
+pub struct Admin {
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The broker's state.
+    pub delivery: Arc<Delivery>,
+    /// Addresses of the public listener.
+    pub addresses: Vec<String>,
+    /// Certificate of the public listener, if it has one.
+    pub certificate: Option<Facts>,
+    /// Start of the process.
+    pub started: SystemTime,
+    /// Cancelled when the daemon begins to stop.
+    pub stopping: CancellationToken,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    version: &'static str,
+    started_at: String,
+    ready: bool,
+    stopping: bool,
+    listeners: &'a [String],
+    broker: Broker,
+    notifications: Notifications,
+    certificate: Option<Certificate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Broker {
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct Notifications {
+    received: u64,
+    published: u64,
+    refused: u64,
+    unavailable: u64,
+    in_flight: i64,
+    conservation_error: i64,
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    hosts: &'a [String],
+    not_after: i64,
+}
+
+impl Admin {
+    /// Serves until `stop`.
+    pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
+        let admin = Arc::new(self);
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let tracker = TaskTracker::new();
+        let mut backoff = Backoff::new(std::time::Duration::from_millis(20), std::time::Duration::from_secs(1));
+        loop {
+            let accept = async {
+                let place = Arc::clone(&places).acquire_owned().await.expect("this semaphore is never closed");
+                (socket.accept().await, place)
+            };
+            let (accepted, place) = tokio::select! {
+                accepted = accept => accepted,
+                () = stop.cancelled() => break,
+            };
+            let Ok((stream, _)) = accepted else {
+                backoff.pause().await;
+                continue;
+            };
+            let (admin, stop) = (Arc::clone(&admin), stop.clone());
+            tracker.spawn(async move {
+                let service = service_fn(|request: Request<Incoming>| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                let ended = tokio::select! {
+                    ended = connection => ended,
+                    () = stop.cancelled() => Ok(()),
+                };
+                if let Err(error) = ended {
+                    debug!(%error, "an admin connection broke");
+                }
+                drop(place);
+            });
+        }
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n".to_owned());
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri().path() {
+            "/livez" => page(StatusCode::OK, TEXT, "alive\n".to_owned()),
+            "/readyz" => self.readiness(),
+            "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render()),
+            "/status" => page(StatusCode::OK, JSON, self.status()),
+            _ => page(StatusCode::NOT_FOUND, TEXT, "there is /livez, /readyz, /metrics and /status\n".to_owned()),
+        }
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let (status, word) = match self.delivery.state() {
+            _ if self.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            State::Up => (StatusCode::OK, "ready\n"),
+            State::Blocked => (StatusCode::SERVICE_UNAVAILABLE, "the broker blocks publishing\n"),
+            State::Down => (StatusCode::SERVICE_UNAVAILABLE, "no broker\n"),
+        };
+        page(status, TEXT, word.to_owned())
+    }
+
+    fn status(&self) -> String {
+        let (state, stopping) = (self.delivery.state(), self.stopping.is_cancelled());
+        let outcome = |outcome| self.metrics.outcomes.get(outcome);
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: humantime::format_rfc3339_seconds(self.started).to_string(),
+            ready: state == State::Up && !stopping,
+            stopping,
+            listeners: &self.addresses,
+            broker: Broker { state: state.as_str() },
+            notifications: Notifications {
+                received: Kind::ALL.into_iter().map(|kind| self.metrics.received.get(kind)).sum(),
+                published: outcome(Outcome::Published),
+                refused: outcome(Outcome::Refused),
+                unavailable: outcome(Outcome::Unavailable),
+                in_flight: self.metrics.in_flight(),
+                conservation_error: self.metrics.conservation_error(),
+            },
+            certificate: self
+                .certificate
+                .as_ref()
+                .map(|facts| Certificate { hosts: &facts.hosts, not_after: facts.not_after }),
+        };
+        serde_json::to_string_pretty(&status).expect("strings and numbers are always JSON") + "\n"
+    }
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+/// A scraper, a health check and an operator; more wait.
+const CONNECTIONS_MAX: usize = 64;

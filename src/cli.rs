@@ -1,0 +1,134 @@
+//! The command line: what can be said, exit codes, and where errors end.
+
+mod check;
+mod dev;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{self, Environment, LoadError},
+    error::Chain,
+    supervise::{self, ServeError},
+    telemetry,
+};
+
+/// Receives Microsoft Graph change notifications and hands each one to RabbitMQ, confirmed before the answer.
+#[derive(Debug, Parser)]
+#[command(name = "graphhook", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    #[command(after_help = "Example:\n  graphhook serve --config /etc/graphhook/config.toml")]
+    Serve {
+        /// Configuration file [default: /etc/graphhook/config.toml, then ./config.toml].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Try graphhook here: no configuration, no broker; notifications become JSON lines.
+    #[command(after_help = "Examples:\n  graphhook dev\n  graphhook dev --simulate")]
+    Dev {
+        /// Address to listen on [default: 127.0.0.1:8443, with --simulate any free port].
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// Play Microsoft Graph against it, report, and exit.
+        #[arg(long)]
+        simulate: bool,
+    },
+    /// Report on a configuration: all that is wrong with it, and what to do.
+    #[command(after_help = "Example:\n  graphhook check --offline --config ./config.toml")]
+    Check {
+        /// Configuration file [default: /etc/graphhook/config.toml, then ./config.toml].
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Try nothing over the network.
+        #[arg(long)]
+        offline: bool,
+        /// Print one JSON object instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How a command that did not succeed ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Failure {
+    /// Failed while running.
+    Running,
+    /// The configuration is refused; systemd does not restart on this.
+    Configuration,
+}
+
+impl From<Failure> for ExitCode {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Running => Self::from(1),
+            Failure::Configuration => Self::from(78),
+        }
+    }
+}
+
+/// Runs the command of this process' arguments. Wrong usage ends with exit code 2.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Several libraries would each choose a provider; there is one, chosen here, before any of them can.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("a crypto provider was installed before");
+    }
+    let environment = Environment::capture();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error);
+            return Failure::Running.into();
+        }
+    };
+    let done = match arguments.command {
+        Command::Serve { config } => runtime.block_on(serve(config, &environment)),
+        Command::Dev { listen, simulate } => runtime.block_on(dev::run(listen, simulate, &environment)),
+        Command::Check { config, offline, json } => {
+            runtime.block_on(check::run(config.as_deref(), offline, json, &environment))
+        }
+    };
+    // What still runs holds no promise: a stop that hurried must not wait for it.
+    runtime.shutdown_background();
+    done.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+}
+
+async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), Failure> {
+    let loaded = config::find_file(file.as_deref()).and_then(|file| config::load(&file, environment));
+    let loaded = loaded.map_err(|error| refuse(&error))?;
+    if let Err(error) = telemetry::start(loaded.config.log, environment) {
+        complain(&error);
+        return Err(Failure::Configuration);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
+    }
+    match supervise::serve(loaded.config).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "graphhook cannot go on");
+            Err(match error {
+                ServeError::Tls(_) => Failure::Configuration,
+                ServeError::Bind(_) | ServeError::Signals(_) | ServeError::Ended(_) => Failure::Running,
+            })
+        }
+    }
+}
+
+fn refuse(error: &LoadError) -> Failure {
+    complain(error);
+    Failure::Configuration
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn complain(error: &(dyn std::error::Error + 'static)) {
+    eprintln!("graphhook: {}", Chain(error));
+}

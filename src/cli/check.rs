@@ -1,0 +1,154 @@
+//! `graphhook check`: one line for each thing that was tried, and what to do about it.
+
+use std::{
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::{
+    config::{self, Config, Environment, LoadError, Loaded, Tls},
+    delivery::probe,
+    error::Chain,
+    listener::tls::{Facts, Identity},
+};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    message: String,
+}
+
+/// Findings in the order in which they were made.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    findings: Vec<Finding>,
+}
+
+/// Reads the configuration as `serve` would, and tries what it says.
+pub(super) async fn run(
+    file: Option<&Path>,
+    offline: bool,
+    json: bool,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let mut report = Report::default();
+    let loaded = config::find_file(file).and_then(|file| Ok((config::load(&file, environment)?, file)));
+    let outcome = match loaded {
+        Err(error) => {
+            report.refused(&error);
+            Err(Failure::Configuration)
+        }
+        Ok((Loaded { config, warnings }, file)) => {
+            report.ok("configuration", format!("{} is right", file.display()));
+            for warning in warnings {
+                report.add("configuration", Verdict::Warning, warning.to_string());
+            }
+            report.offline(&config);
+            let refused = report.has_failed().then_some(Failure::Configuration);
+            if !offline {
+                report.online(&config).await;
+            }
+            let failed = report.has_failed().then_some(Failure::Running);
+            refused.or(failed).map_or(Ok(()), Err)
+        }
+    };
+    report.print(json);
+    outcome
+}
+
+impl Report {
+    fn refused(&mut self, error: &LoadError) {
+        match error {
+            LoadError::Wrong(problems) => {
+                for problem in &problems.0 {
+                    self.add("configuration", Verdict::Failed, problem.to_string());
+                }
+            }
+            LoadError::NoFile | LoadError::Unreadable { .. } => {
+                self.add("configuration", Verdict::Failed, Chain(error).to_string());
+            }
+        }
+    }
+
+    fn offline(&mut self, config: &Config) {
+        self.ok("client_states", format!("{} in the table", config.client_states.len()));
+        match &config.server.tls {
+            Tls::Off => self.add("tls", Verdict::Warning, "off: plain HTTP, for a proxy in front".to_owned()),
+            Tls::Files { certificate, private_key } => match Identity::load(certificate, private_key) {
+                Ok(identity) => self.certificate(&identity.facts),
+                Err(error) => self.add("tls", Verdict::Failed, Chain(&error).to_string()),
+            },
+        }
+    }
+
+    fn certificate(&mut self, facts: &Facts) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let days = (facts.not_after - now) / (24 * 60 * 60);
+        let hosts = facts.hosts.join(", ");
+        if facts.not_after <= now {
+            self.add("tls", Verdict::Failed, format!("the certificate of {hosts} has expired: renew it"));
+        } else if facts.not_before > now {
+            self.add("tls", Verdict::Failed, format!("the certificate of {hosts} is not valid yet: check the clock"));
+        } else if facts.hosts.is_empty() {
+            let message = "the certificate names no host (subjectAltName): Graph will not trust it";
+            self.add("tls", Verdict::Warning, message.to_owned());
+        } else if days < DAYS_WARNED {
+            self.add("tls", Verdict::Warning, format!("the certificate of {hosts} ends in {days} days: renew it"));
+        } else {
+            self.ok("tls", format!("certificate and key match; {hosts}; {days} days left"));
+        }
+    }
+
+    async fn online(&mut self, config: &Config) {
+        for url in &config.broker.urls {
+            match probe(url, &config.broker).await {
+                Ok(()) => self.ok("broker", format!("{}: login, channels, confirms and topology", url.shown)),
+                Err(error) => self.add("broker", Verdict::Failed, format!("{}: {}", url.shown, Chain(&error))),
+            }
+        }
+    }
+
+    fn ok(&mut self, check: &'static str, message: String) {
+        self.add(check, Verdict::Ok, message);
+    }
+
+    fn add(&mut self, check: &'static str, verdict: Verdict, message: String) {
+        self.findings.push(Finding { check, verdict, message });
+    }
+
+    fn has_failed(&self) -> bool {
+        self.findings.iter().any(|finding| finding.verdict == Verdict::Failed)
+    }
+
+    #[expect(clippy::print_stdout, reason = "this is the result of the command")]
+    fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::to_string_pretty(self).expect("strings are always JSON"));
+            return;
+        }
+        for Finding { check, verdict, message } in &self.findings {
+            let word = match verdict {
+                Verdict::Ok => "ok",
+                Verdict::Warning => "warning",
+                Verdict::Failed => "failed",
+            };
+            println!("{word:<8} {check:<14} {message}");
+        }
+    }
+}
+
+/// Graph stops delivering the moment a certificate ends; three weeks leave time to find out why renewal failed.
+const DAYS_WARNED: i64 = 21;

@@ -1,0 +1,143 @@
+//! `graphhook dev`: the real server with a throwaway certificate and secret, and a queue that is standard output.
+
+mod rehearsal;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Context;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::rehearsal::Rehearsal;
+use super::Failure;
+use crate::{
+    config::{self, Environment, Log, LogFormat, LogLevel},
+    delivery::{Delivery, embedded},
+    envelope::Envelope,
+    listener::{Listener, bind, tls::Identity},
+    metrics::Metrics,
+    secret::Secret,
+    simulate::{Event, Item, collection},
+    supervise::{signals::Signals, webhook},
+    telemetry,
+};
+
+/// What came out of the queue, in order: routing key and message id.
+type Delivered = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Runs the server until Ctrl-C, or through the rehearsal.
+pub(super) async fn run(
+    listen: Option<SocketAddr>,
+    simulate: bool,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let log = Log { level: if simulate { LogLevel::Warn } else { LogLevel::Debug }, format: LogFormat::Text };
+    let started = telemetry::start(log, environment).context("no log");
+    let ran = match started {
+        Ok(()) => try_run(listen, simulate).await,
+        Err(error) => Err(error),
+    };
+    ran.map_err(|error| {
+        say(&format!("graphhook: {error:#}"));
+        Failure::Running
+    })
+}
+
+async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let secret = random_secret()?;
+    let (identity, certificate) = throwaway_identity()?;
+    let config = config::dev(&secret);
+    let metrics = Metrics::new();
+
+    let delivered = Delivered::default();
+    let (queue, lines) = embedded::queue(tokio::io::stdout(), note(Arc::clone(&delivered)));
+    let webhook = webhook(&config, Arc::new(Delivery::Embedded(queue)), Arc::clone(&metrics));
+    let socket = bind(listen.unwrap_or_else(|| default_address(simulate)), "public").await?;
+    let address = socket.local_addr()?;
+    let acceptor = Some(identity.acceptor());
+    let listener = Listener::new(vec![socket], acceptor, webhook, config.server.limits, Arc::clone(&metrics));
+
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { lines.run().await.context("cannot write to standard output") });
+    let accepting = listener.run(stop.clone());
+    tasks.spawn(async move {
+        accepting.await;
+        Ok(())
+    });
+
+    let done = tokio::select! {
+        rehearsed = async {
+            Rehearsal { address, certificate, secret: &secret, delivered: &delivered, metrics: &metrics }.run().await
+        }, if simulate => rehearsed,
+        _ = signals.stop(), if { if !simulate { introduce(address, &secret); } true } => Ok(()),
+        Some(ended) = tasks.join_next() => ended.context("a task panicked")?.context("a task ended by itself"),
+    };
+    stop.cancel();
+    done
+}
+
+/// Where `dev` listens when nobody says: a rehearsal must not fail because somebody else is on the port.
+fn default_address(simulate: bool) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, if simulate { 0 } else { 8443 }))
+}
+
+fn note(delivered: Delivered) -> impl FnMut(&Envelope) + Send {
+    move |envelope| {
+        let mut delivered = delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        delivered.push((envelope.routing_key.to_string(), envelope.message_id.as_str().to_owned()));
+        // Somebody who leaves `dev` running for a month needs no list.
+        if delivered.len() > REMEMBERED_MAX {
+            delivered.clear();
+        }
+    }
+}
+
+fn introduce(address: SocketAddr, secret: &Secret) {
+    let items = [Item {
+        id: "try-1",
+        subscription: "00000001-0000-4000-8000-000000000001",
+        tenant: "8afd02d6-ebdd-4270-a515-c749898ea5c5",
+        client_state: Some(secret.expose()),
+        event: Event::Message("created"),
+    }];
+    say(&format!(
+        "notificationUrl  https://{address}/graph/notifications\n\
+         clientState      {}\n\n\
+         Try it from another terminal:\n\n\
+         curl -k https://{address}/graph/notifications -H 'Content-Type: application/json' -d '{}'\n\n\
+         Each notification becomes a JSON line on standard output. Ctrl-C ends it.\n",
+        secret.expose(),
+        collection(&items),
+    ));
+}
+
+fn random_secret() -> anyhow::Result<Secret> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("the system has no random numbers")?;
+    Ok(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// A certificate for this machine that nobody else trusts; it lives in memory only.
+fn throwaway_identity() -> anyhow::Result<(Identity, CertificateDer<'static>)> {
+    let key = KeyPair::generate().context("no key")?;
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let certificate = CertificateParams::new(names)?.self_signed(&key).context("no certificate")?;
+    let private_key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let der = certificate.der().clone();
+    Ok((Identity::new(vec![der.clone()], private_key)?, der))
+}
+
+#[expect(clippy::print_stderr, reason = "this is what dev has to say to a person")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Deliveries that are kept for the rehearsal.
+const REMEMBERED_MAX: usize = 10_000;

@@ -1,0 +1,197 @@
+//! The configuration: what is true, after everything that may be written was read and checked.
+//!
+//! Layers (defaults, then the file, then `GRAPHHOOK_*` variables) are merged by figment into [`raw`], which is
+//! checked as a whole and becomes a [`Config`]. All mistakes are found in one run. Nothing outside this module
+//! reads files of settings or the environment.
+
+mod layers;
+mod load;
+mod problem;
+mod raw;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use self::{
+    load::{Environment, LoadError, Loaded, dev, find_file, load},
+    problem::{Problem, Problems},
+    raw::{ClientStatePolicy, LogFormat, LogLevel, QueueType},
+};
+use crate::{
+    envelope::routing::Template,
+    notification::id::{SubscriptionId, TenantId},
+    secret::Secret,
+};
+
+/// Everything `serve` needs to know, right by construction.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The public listener.
+    pub server: Server,
+    /// The table of secrets; never empty.
+    pub client_states: Vec<ClientState>,
+    /// RabbitMQ.
+    pub broker: Broker,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Paths that take notifications, compared exactly.
+    pub paths: Vec<String>,
+    /// Time from the last byte of a request's head to our answer.
+    ///
+    /// Graph waits 3 s for the first answer and calls an endpoint slow when over 10 % of its answers in ten
+    /// minutes take longer ("Receive change notifications through webhooks", April 2026).
+    pub answer_within: Duration,
+    /// Time from SIGTERM to the end of the process.
+    pub stop_within: Duration,
+    /// Encryption of the public listener.
+    pub tls: Tls,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// `[server.tls]`
+#[derive(Clone, Debug)]
+pub enum Tls {
+    /// PEM files, read at start.
+    Files {
+        /// The certificate, followed by its intermediates.
+        certificate: PathBuf,
+        /// Its key: PKCS#8, PKCS#1 or SEC1.
+        private_key: PathBuf,
+    },
+    /// None: a proxy in front terminates TLS.
+    Off,
+}
+
+/// `[server.limits]`
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a request body; over it 413.
+    pub body_bytes_max: usize,
+    /// Notifications in one POST; over it 413.
+    pub items_max: usize,
+    /// Connections open at once; further ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Time for the TLS handshake.
+    pub handshake_within: Duration,
+    /// Time for the head of a request, counted from the answer before it.
+    pub header_within: Duration,
+    /// Time for the body of a request; over it 408.
+    pub body_within: Duration,
+}
+
+/// One entry of the table of secrets.
+#[derive(Clone, Debug)]
+pub struct ClientState {
+    /// Stands for the secret in logs, metrics, headers and routing keys.
+    pub name: String,
+    /// What the item's `clientState` must equal.
+    pub secret: Secret,
+    /// If any: the only subscriptions this entry admits.
+    pub subscriptions: HashSet<SubscriptionId<'static>>,
+    /// If any: the only tenants this entry admits.
+    pub tenants: HashSet<TenantId<'static>>,
+}
+
+/// `[broker]`
+#[derive(Clone, Debug)]
+pub struct Broker {
+    /// Nodes, tried in turn; at least one.
+    pub urls: Vec<BrokerUrl>,
+    /// A durable topic exchange.
+    pub exchange: String,
+    /// The queue bound to it by `#`; `None` declares none.
+    pub queue: Option<String>,
+    /// Type of that queue.
+    pub queue_type: QueueType,
+    /// Whether the daemon declares the topology, or checks that it is there.
+    pub topology: Topology,
+    /// How a message's routing key is made.
+    pub routing_key: Template,
+    /// What becomes of `clientState`.
+    pub client_state: ClientStatePolicy,
+    /// A confirm later than this is late.
+    pub confirm_within: Duration,
+    /// Time for each step of connecting: TCP and TLS, then AMQP, then channels and topology.
+    pub connect_within: Duration,
+    /// Whether refused items go to the quarantine exchange.
+    pub quarantine: bool,
+    /// Channels that publish.
+    pub channels: usize,
+    /// Messages published and not yet confirmed, at most.
+    pub in_flight_messages: usize,
+    /// Their bytes, at most.
+    pub in_flight_bytes: usize,
+    /// Trust and identity for `amqps://`.
+    pub tls: BrokerTls,
+}
+
+/// `broker.declare`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Topology {
+    /// Exchange, queue and binding are declared at each connect.
+    Declare,
+    /// They are somebody else's; only their presence is checked.
+    Check,
+}
+
+/// A URL of `broker.urls`, known to be well formed.
+#[derive(Clone, Debug)]
+pub struct BrokerUrl {
+    /// The URL with user and password.
+    pub secret: Secret,
+    /// Host to connect to; an IPv6 address stands without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// `scheme://host:port/vhost`: the URL as it may be shown.
+    pub shown: String,
+}
+
+/// `[broker.tls]`, as PEM text.
+#[derive(Clone, Debug, Default)]
+pub struct BrokerTls {
+    /// The only authorities to trust, instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// Our certificate and its key.
+    pub identity: Option<BrokerIdentity>,
+}
+
+/// The client certificate for the broker, as PEM text.
+#[derive(Clone, Debug)]
+pub struct BrokerIdentity {
+    /// Certificate chain.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub private_key: Secret,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Address of `/livez`, `/readyz`, `/metrics` and `/status`.
+    pub listen: SocketAddr,
+}
+
+/// `[log]`
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// The least important events that are written.
+    pub level: LogLevel,
+    /// How.
+    pub format: LogFormat,
+}
+
+/// The annotated configuration file that ships with the program.
+pub const EXAMPLE: &str = include_str!("../config.toml");

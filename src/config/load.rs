@@ -1,0 +1,143 @@
+//! From files and variables to a [`Config`], or to a list of everything that is wrong.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config,
+    layers::{Layer, Layers},
+    problem::{Problem, Problems, describe},
+    raw::{Raw, RawSecret, SecretReference},
+    resolve::resolve,
+};
+use crate::secret::Secret;
+
+/// The environment, captured once.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// All variables whose value is UTF-8.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A configuration that can be used, and what is odd about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works but deserves a look.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No file was named and none of the default ones exists.
+    #[error("no configuration: neither {} nor {} exists; name a file with --config", DEFAULT_FILES[0], DEFAULT_FILES[1])]
+    NoFile,
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The settings are wrong.
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+}
+
+/// Where a configuration is looked for when none is named.
+pub const DEFAULT_FILES: [&str; 2] = ["/etc/graphhook/config.toml", "./config.toml"];
+
+impl Environment {
+    /// The environment of this process.
+    #[expect(clippy::disallowed_methods, reason = "config is the one reader of the environment")]
+    pub fn capture() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { variables: std::env::vars_os().filter_map(text).collect() }
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}
+
+/// The file to read: the one that was named, else the first default one that exists.
+///
+/// # Errors
+///
+/// [`LoadError::NoFile`]
+pub fn find_file(named: Option<&Path>) -> Result<PathBuf, LoadError> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
+    }
+    DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(LoadError::NoFile)
+}
+
+/// Reads and checks the configuration.
+///
+/// # Errors
+///
+/// [`LoadError::Unreadable`] when there is no such file, [`LoadError::Wrong`] with everything that is wrong.
+pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+    Ok(load_text(&path.display().to_string(), &text, environment)?)
+}
+
+/// The configuration of `dev`: all defaults, and one secret. The listener's address and certificate are the
+/// command's affair.
+pub fn dev(secret: &Secret) -> Config {
+    let text = format!("[[client_states]]\nname = \"dev\"\nsecret = \"{}\"\n", secret.expose());
+    load_text("dev", &text, &Environment::default()).expect("the defaults are right").config
+}
+
+/// The same for a text that is already in memory.
+pub(super) fn load_text(name: &str, text: &str, environment: &Environment) -> Result<Loaded, Problems> {
+    let file = Layer::from_toml(name, text).map_err(Problems)?;
+    let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
+    let (raw, problems) = extract(&mut layers);
+    let problems = without_references(problems, &raw);
+    resolve(raw, &layers, environment, problems)
+}
+
+/// Merges the layers. Serde stops at the first mistake; taking the key it stumbled over out of its layer and
+/// beginning again finds the next one.
+fn extract(layers: &mut Layers) -> (Raw, Vec<Problem>) {
+    let mut problems = Vec::new();
+    loop {
+        let error = match layers.merged().extract_lossy::<Raw>() {
+            Ok(raw) => return (raw, problems),
+            Err(error) => error,
+        };
+        let mut removed = false;
+        for error in error {
+            let key = error.path.join(".");
+            problems.push(Problem::at(&key, layers.origin(&key), describe(&error.kind)));
+            removed |= layers.remove(&key);
+        }
+        if !removed {
+            // Nothing left to blame; the defaults alone always extract.
+            return (Raw::default(), problems);
+        }
+    }
+}
+
+/// A variable named by `{ env = "…" }` is a secret's, whatever its name, and no mistyped key.
+fn without_references(mut problems: Vec<Problem>, raw: &Raw) -> Vec<Problem> {
+    let secrets = raw.client_states.iter().filter_map(|entry| entry.secret.as_ref()).chain(&raw.broker.urls);
+    for secret in secrets {
+        if let RawSecret::Reference(SecretReference::Env(variable)) = secret {
+            problems.retain(|problem| problem.origin != *variable);
+        }
+    }
+    problems
+}

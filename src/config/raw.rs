@@ -1,0 +1,293 @@
+//! What a configuration file or an environment variable may say: names, types and defaults, nothing checked yet.
+//!
+//! `config.toml` at the top of the project documents every key; a test holds it equal to the defaults here.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) server: RawServer,
+    pub(super) client_states: Vec<RawClientState>,
+    pub(super) broker: RawBroker,
+    pub(super) spool: RawSpool,
+    pub(super) admin: RawAdmin,
+    pub(super) log: RawLog,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawServer {
+    pub(super) listen: Vec<String>,
+    pub(super) paths: Vec<String>,
+    pub(super) answer_within: Time,
+    pub(super) stop_within: Time,
+    pub(super) tls: RawTls,
+    pub(super) limits: RawLimits,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) mode: TlsMode,
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+}
+
+/// `server.tls.mode`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TlsMode {
+    Files,
+    Off,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) body: Size,
+    pub(super) items: usize,
+    pub(super) connections: usize,
+    pub(super) handshake_within: Time,
+    pub(super) header_within: Time,
+    pub(super) body_within: Time,
+}
+
+/// One `[[client_states]]` table. Name and secret are optional here so that their absence is one problem
+/// among all the others.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawClientState {
+    pub(super) name: Option<String>,
+    pub(super) secret: Option<RawSecret>,
+    pub(super) subscriptions: Vec<String>,
+    pub(super) tenants: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawBroker {
+    pub(super) urls: Vec<RawSecret>,
+    pub(super) exchange: String,
+    pub(super) queue: String,
+    pub(super) queue_type: QueueType,
+    pub(super) declare: bool,
+    pub(super) routing_key: String,
+    pub(super) client_state: ClientStatePolicy,
+    pub(super) confirm_within: Time,
+    pub(super) connect_within: Time,
+    pub(super) quarantine: bool,
+    pub(super) channels: usize,
+    pub(super) in_flight_messages: usize,
+    pub(super) in_flight_bytes: Size,
+    pub(super) tls: RawBrokerTls,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawBrokerTls {
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<PathBuf>,
+}
+
+/// `broker.queue_type`: the value of RabbitMQ's `x-queue-type`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueType {
+    /// Replicated by Raft: RabbitMQ's queue for data that matters.
+    Quorum,
+    /// On one node.
+    Classic,
+    /// An append-only log that keeps what was read.
+    Stream,
+}
+
+/// `broker.client_state`: what becomes of the item's `clientState` in the message.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientStatePolicy {
+    /// The item passes byte for byte.
+    Keep,
+    /// Its value becomes `null`, so that consumers do not learn the secret.
+    Redact,
+}
+
+/// Keys of the spool. This version has none yet: they are read so that one file serves this version and the
+/// next, and `check` says that they have no effect.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawSpool {
+    pub(super) directory: Option<PathBuf>,
+    pub(super) max_size: Option<Size>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    pub(super) listen: String,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) level: LogLevel,
+    pub(super) format: LogFormat,
+}
+
+/// `log.level`: the least important events that are still written.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// It heals by itself, but look at it.
+    Warn,
+    /// A state changed.
+    Info,
+    /// Each request.
+    Debug,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Journald when systemd has connected standard error to it, else text.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object for each event.
+    Json,
+    /// Native journald fields.
+    Journald,
+}
+
+/// A secret, or where to find it.
+#[derive(Clone, Deserialize, PartialEq)]
+#[serde(
+    untagged,
+    expecting = "expected a string or one of { file = \"…\" }, { env = \"…\" }, { credential = \"…\" }"
+)]
+pub(super) enum RawSecret {
+    Value(String),
+    Reference(SecretReference),
+}
+
+/// Where a secret lies.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SecretReference {
+    /// A file; one newline at its end is not part of the secret.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// A systemd credential (`LoadCredential=`), by name.
+    Credential(String),
+}
+
+impl std::fmt::Debug for RawSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("[secret]"),
+            Self::Reference(reference) => reference.fmt(f),
+        }
+    }
+}
+
+/// A duration with its unit, as in `"1500ms"` or `"2s"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Time(pub(super) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "expected a duration with its unit, such as \"1500ms\" or \"2s\"";
+        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
+        humantime::parse_duration(&text).map(Self).map_err(|_| de::Error::custom(EXPECTED))
+    }
+}
+
+/// A number of bytes with its unit, as in `"4MiB"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Size(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "expected a size with its unit, such as \"64KiB\" or \"4MiB\"";
+        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
+        let size = text.parse::<bytesize::ByteSize>().map_err(|_| de::Error::custom(EXPECTED))?;
+        Ok(Self(size.as_u64()))
+    }
+}
+
+impl Default for RawServer {
+    fn default() -> Self {
+        Self {
+            listen: vec!["[::]:8443".to_owned()],
+            paths: vec!["/graph/notifications".to_owned(), "/graph/lifecycle".to_owned()],
+            answer_within: Time(Duration::from_millis(2_500)),
+            stop_within: Time(Duration::from_secs(20)),
+            tls: RawTls::default(),
+            limits: RawLimits::default(),
+        }
+    }
+}
+
+impl Default for RawTls {
+    fn default() -> Self {
+        Self {
+            mode: TlsMode::Files,
+            certificate: "/etc/graphhook/tls/fullchain.pem".into(),
+            private_key: "/etc/graphhook/tls/privkey.pem".into(),
+        }
+    }
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            body: Size(4 << 20),
+            items: 10_000,
+            connections: 4096,
+            handshake_within: Time(Duration::from_secs(5)),
+            header_within: Time(Duration::from_secs(30)),
+            body_within: Time(Duration::from_secs(2)),
+        }
+    }
+}
+
+impl Default for RawBroker {
+    fn default() -> Self {
+        Self {
+            urls: vec![RawSecret::Value("amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())],
+            exchange: "graph".to_owned(),
+            queue: "graph.notifications".to_owned(),
+            queue_type: QueueType::Quorum,
+            declare: true,
+            routing_key: "{kind}.{resource_type}.{change}".to_owned(),
+            client_state: ClientStatePolicy::Keep,
+            confirm_within: Time(Duration::from_secs(1)),
+            connect_within: Time(Duration::from_secs(10)),
+            quarantine: true,
+            channels: 2,
+            in_flight_messages: 2048,
+            in_flight_bytes: Size(64 << 20),
+            tls: RawBrokerTls::default(),
+        }
+    }
+}
+
+impl Default for RawAdmin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Auto }
+    }
+}

@@ -1,0 +1,377 @@
+//! From [`Raw`] to [`Config`]: every value checked, every secret fetched, every problem noted.
+
+use std::{
+    collections::HashSet,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientState, Config, Environment, Limits, Loaded, Log,
+    Server, Tls, Topology,
+    layers::Layers,
+    problem::{Problem, Problems},
+    raw::{
+        Raw, RawBroker, RawBrokerTls, RawClientState, RawLimits, RawSecret, RawServer, RawSpool, RawTls,
+        SecretReference, Size, Time, TlsMode,
+    },
+};
+use crate::{
+    envelope::routing::Template,
+    notification::id::{SubscriptionId, TenantId},
+    secret::Secret,
+};
+
+/// Checks the whole of `raw`. `problems` holds what was already found; a key is blamed once.
+pub(super) fn resolve(
+    raw: Raw,
+    layers: &Layers,
+    environment: &Environment,
+    problems: Vec<Problem>,
+) -> Result<Loaded, Problems> {
+    let mut resolver = Resolver { layers, environment, problems, warnings: Vec::new() };
+    let server = resolver.server(raw.server);
+    let client_states = resolver.client_states(raw.client_states);
+    let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
+    resolver.spool(&raw.spool);
+    let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
+    let log = Log { level: raw.log.level, format: raw.log.format };
+    if !resolver.problems.is_empty() {
+        return Err(Problems(resolver.problems));
+    }
+    let config = Config { server, client_states, broker, admin, log };
+    Ok(Loaded { config, warnings: resolver.warnings })
+}
+
+struct Resolver<'a> {
+    layers: &'a Layers,
+    environment: &'a Environment,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    fn server(&mut self, raw: RawServer) -> Server {
+        let mut listen = Vec::new();
+        for (index, address) in raw.listen.iter().enumerate() {
+            listen.push(self.address(&format!("server.listen.{index}"), address));
+        }
+        if listen.is_empty() {
+            self.problem("server.listen", "name at least one address, such as \"[::]:8443\"");
+        }
+        self.paths(&raw.paths);
+        let answer_within = self.time("server.answer_within", raw.answer_within);
+        if answer_within >= GRAPH_WAITS {
+            self.warning("server.answer_within", "Graph waits 3 s; answers after that count as failures");
+        }
+        Server {
+            listen,
+            paths: raw.paths,
+            answer_within,
+            stop_within: self.time("server.stop_within", raw.stop_within),
+            tls: self.tls(raw.tls),
+            limits: self.limits(&raw.limits),
+        }
+    }
+
+    fn paths(&mut self, paths: &[String]) {
+        let mut seen = HashSet::new();
+        for (index, path) in paths.iter().enumerate() {
+            let key = format!("server.paths.{index}");
+            if !path.starts_with('/') || path.contains(['?', '#', ' ', '%']) {
+                self.problem(&key, "expected a path such as \"/graph/notifications\", without query or escapes");
+            } else if path == crate::webhook::route::HEALTH {
+                self.problem(&key, "this path is taken by the health check of the public listener");
+            } else if !seen.insert(path) {
+                self.problem(&key, "the same path stands here twice");
+            }
+        }
+        if paths.is_empty() {
+            self.problem("server.paths", "name at least one path");
+        }
+    }
+
+    fn tls(&mut self, raw: RawTls) -> Tls {
+        match raw.mode {
+            TlsMode::Off => {
+                self.warning("server.tls.mode", "the public listener speaks plain HTTP: put a proxy in front");
+                Tls::Off
+            }
+            TlsMode::Files => Tls::Files { certificate: raw.certificate, private_key: raw.private_key },
+        }
+    }
+
+    fn limits(&mut self, raw: &RawLimits) -> Limits {
+        Limits {
+            body_bytes_max: self.size("server.limits.body", raw.body),
+            items_max: self.count("server.limits.items", raw.items, usize::MAX),
+            connections_max: self.count("server.limits.connections", raw.connections, CONNECTIONS_MAX),
+            handshake_within: self.time("server.limits.handshake_within", raw.handshake_within),
+            header_within: self.time("server.limits.header_within", raw.header_within),
+            body_within: self.time("server.limits.body_within", raw.body_within),
+        }
+    }
+
+    fn client_states(&mut self, raw: Vec<RawClientState>) -> Vec<ClientState> {
+        if raw.is_empty() {
+            self.problem("client_states", "the table of secrets is empty: every notification would be refused");
+        }
+        let mut entries: Vec<ClientState> = Vec::new();
+        for (index, entry) in raw.into_iter().enumerate() {
+            let key = format!("client_states.{index}");
+            let name = self.name(&key, entry.name.unwrap_or_default(), &entries);
+            let Some(secret) = self.client_state_secret(&format!("{key}.secret"), entry.secret) else { continue };
+            if let Some(other) = entries.iter().find(|other| other.secret == secret) {
+                let message = format!("the same secret as of {:?}: a leak of one is a leak of both", other.name);
+                self.warning(&format!("{key}.secret"), message);
+            }
+            entries.push(ClientState {
+                name,
+                secret,
+                subscriptions: entry.subscriptions.into_iter().map(SubscriptionId::from).collect(),
+                tenants: entry.tenants.into_iter().map(TenantId::from).collect(),
+            });
+        }
+        entries
+    }
+
+    fn name(&mut self, entry: &str, name: String, before: &[ClientState]) -> String {
+        let key = format!("{entry}.name");
+        if name.is_empty() {
+            self.problem(&key, "each entry needs a name; it stands for the secret in logs and headers");
+        } else if name.len() > 255 || name.chars().any(char::is_control) {
+            self.problem(&key, "a name has up to 255 bytes and no control characters");
+        } else if before.iter().any(|other| other.name == name) {
+            self.problem(&key, "another entry has this name");
+        }
+        name
+    }
+
+    fn client_state_secret(&mut self, key: &str, raw: Option<RawSecret>) -> Option<Secret> {
+        let Some(raw) = raw else {
+            self.problem(key, "missing: a string or one of { file = … }, { env = … }, { credential = … }");
+            return None;
+        };
+        let secret = self.secret(key, raw)?;
+        match secret.expose().chars().count() {
+            0 => self.problem(key, "the secret is empty"),
+            1..16 => self.warning(key, "shorter than 16 characters: easy to guess"),
+            // Graph's subscription resource takes 128, its changeNotification resource names 255.
+            129..256 => self.warning(key, "longer than 128 characters: Graph may refuse the subscription"),
+            256.. => self.problem(key, "longer than 255 characters: Graph cannot have sent it"),
+            _ => {}
+        }
+        Some(secret)
+    }
+
+    fn broker(&mut self, raw: RawBroker, body_bytes_max: usize) -> Broker {
+        let mut urls = Vec::new();
+        for (index, url) in raw.urls.into_iter().enumerate() {
+            let key = format!("broker.urls.{index}");
+            let Some(secret) = self.secret(&key, url) else { continue };
+            match broker_url(secret) {
+                Ok(url) => urls.push(url),
+                Err(message) => self.problem(&key, message),
+            }
+        }
+        if urls.is_empty() {
+            self.problem("broker.urls", "name at least one, such as \"amqp://user:password@host:5672/%2f\"");
+        }
+        let exchange_bytes_max = NAME_BYTES_MAX - crate::delivery::QUARANTINE_SUFFIX.len();
+        self.broker_name("broker.exchange", &raw.exchange, 1, exchange_bytes_max);
+        self.broker_name("broker.queue", &raw.queue, 0, NAME_BYTES_MAX);
+        let routing_key = Template::parse(&raw.routing_key).unwrap_or_else(|error| {
+            self.problem("broker.routing_key", error.to_string());
+            Template::default()
+        });
+        let in_flight_bytes = self.size("broker.in_flight_bytes", raw.in_flight_bytes);
+        if in_flight_bytes < body_bytes_max {
+            self.problem("broker.in_flight_bytes", "less than server.limits.body: the largest item never fits");
+        }
+        Broker {
+            urls,
+            exchange: raw.exchange,
+            queue: Some(raw.queue).filter(|queue| !queue.is_empty()),
+            queue_type: raw.queue_type,
+            topology: if raw.declare { Topology::Declare } else { Topology::Check },
+            routing_key,
+            client_state: raw.client_state,
+            confirm_within: self.time("broker.confirm_within", raw.confirm_within),
+            connect_within: self.time("broker.connect_within", raw.connect_within),
+            quarantine: raw.quarantine,
+            channels: self.count("broker.channels", raw.channels, CHANNELS_MAX),
+            in_flight_messages: self.count("broker.in_flight_messages", raw.in_flight_messages, IN_FLIGHT_MAX),
+            in_flight_bytes,
+            tls: self.broker_tls(&raw.tls),
+        }
+    }
+
+    fn broker_name(&mut self, key: &str, name: &str, bytes_min: usize, bytes_max: usize) {
+        if !(bytes_min..=bytes_max).contains(&name.len()) {
+            self.problem(key, format!("a name here has {bytes_min} to {bytes_max} bytes"));
+        } else if name.starts_with("amq.") {
+            self.problem(key, "names that begin with \"amq.\" belong to RabbitMQ");
+        }
+    }
+
+    fn broker_tls(&mut self, raw: &RawBrokerTls) -> BrokerTls {
+        let ca = self.file("broker.tls.ca_file", raw.ca_file.as_deref());
+        let certificate = self.file("broker.tls.certificate", raw.certificate.as_deref());
+        let private_key = self.file("broker.tls.private_key", raw.private_key.as_deref());
+        if raw.certificate.is_some() != raw.private_key.is_some() {
+            self.problem("broker.tls", "certificate and private_key go together");
+        }
+        let identity = certificate.zip(private_key).map(|(certificate, private_key)| BrokerIdentity {
+            certificate: certificate.into_bytes(),
+            private_key: Secret::new(private_key),
+        });
+        BrokerTls { ca: ca.map(String::into_bytes), identity }
+    }
+
+    fn spool(&mut self, raw: &RawSpool) {
+        if *raw != RawSpool::default() {
+            let message = "this version has no spool yet: while the broker is away, Graph is answered 503";
+            self.warning("spool", message);
+        }
+    }
+
+    fn secret(&mut self, key: &str, raw: RawSecret) -> Option<Secret> {
+        match raw {
+            RawSecret::Value(value) => Some(Secret::new(value)),
+            RawSecret::Reference(SecretReference::File(path)) => self.secret_file(key, &path),
+            RawSecret::Reference(SecretReference::Env(variable)) => {
+                let value = self.environment.get(&variable).map(|value| Secret::new(value.to_owned()));
+                if value.is_none() {
+                    self.problem(key, format!("the environment variable {variable} is not set"));
+                }
+                value
+            }
+            RawSecret::Reference(SecretReference::Credential(name)) => {
+                let Some(directory) = self.environment.get("CREDENTIALS_DIRECTORY") else {
+                    let message = format!("no credentials here: the unit needs LoadCredential={name}:PATH");
+                    self.problem(key, message);
+                    return None;
+                };
+                if name.contains('/') || name.is_empty() {
+                    self.problem(key, "a credential is named without a path");
+                    return None;
+                }
+                self.secret_file(key, &PathBuf::from(directory).join(name))
+            }
+        }
+    }
+
+    fn secret_file(&mut self, key: &str, path: &Path) -> Option<Secret> {
+        let text = self.file(key, Some(path))?;
+        Some(Secret::new(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+    }
+
+    fn file(&mut self, key: &str, path: Option<&Path>) -> Option<String> {
+        let path = path?;
+        match fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.problem(key, format!("cannot read {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn address(&mut self, key: &str, text: &str) -> SocketAddr {
+        text.parse().unwrap_or_else(|_| {
+            self.problem(key, "expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"");
+            SocketAddr::from(([0, 0, 0, 0], 0))
+        })
+    }
+
+    fn time(&mut self, key: &str, Time(time): Time) -> Duration {
+        if time.is_zero() || time > TIME_MAX {
+            self.problem(key, "expected more than 0 s and at most a day");
+        }
+        time
+    }
+
+    fn size(&mut self, key: &str, Size(size): Size) -> usize {
+        match usize::try_from(size) {
+            Ok(size @ 1024..=SIZE_MAX) => size,
+            _ => {
+                self.problem(key, "expected 1 KiB to 1 GiB");
+                SIZE_MAX
+            }
+        }
+    }
+
+    fn count(&mut self, key: &str, count: usize, max: usize) -> usize {
+        if count == 0 || count > max {
+            let bound = if max == usize::MAX { String::new() } else { format!(" and at most {max}") };
+            self.problem(key, format!("expected at least 1{bound}"));
+        }
+        count
+    }
+
+    fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let akin = |other: &Problem| {
+            other.key == key || (other.key.starts_with(key) && other.key[key.len()..].starts_with('.'))
+        };
+        if !self.problems.iter().any(akin) {
+            self.problems.push(Problem::at(key, self.layers.origin(key), message));
+        }
+    }
+
+    fn warning(&mut self, key: &str, message: impl Into<String>) {
+        self.warnings.push(Problem::at(key, self.layers.origin(key), message));
+    }
+}
+
+/// Checks a broker URL. Its words never quote it: there is a password in it.
+fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
+    let url = url::Url::parse(secret.expose()).map_err(|error| format!("not a URL: {error}"))?;
+    let default_port = match url.scheme() {
+        "amqp" => 5672,
+        "amqps" => 5671,
+        _ => return Err("expected amqp:// or amqps://".to_owned()),
+    };
+    let host = match url.host() {
+        Some(url::Host::Domain(host)) if !host.is_empty() => host.to_owned(),
+        Some(url::Host::Ipv4(host)) => host.to_string(),
+        Some(url::Host::Ipv6(host)) => host.to_string(),
+        _ => return Err("the URL names no host".to_owned()),
+    };
+    let vhost = url.path().strip_prefix('/').unwrap_or("%2f");
+    if vhost.contains('/') {
+        return Err("the virtual host is one path segment: write / within it as %2f".to_owned());
+    }
+    for (name, value) in url.query_pairs() {
+        let known = match &*name {
+            "heartbeat" | "channel_max" => value.parse::<u16>().is_ok(),
+            "frame_max" => value.parse::<u32>().is_ok(),
+            "auth_mechanism" => matches!(&*value, "plain" | "external" | "amqplain"),
+            _ => false,
+        };
+        if !known {
+            return Err(format!("parameter {name}: known are heartbeat (seconds), frame_max, channel_max and \
+                 auth_mechanism (plain, external, amqplain)"));
+        }
+    }
+    let port = url.port().unwrap_or(default_port);
+    let shown_host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    let shown = format!("{}://{shown_host}:{port}/{vhost}", url.scheme());
+    Ok(BrokerUrl { secret, host, port, shown })
+}
+
+/// Graph's patience for a first answer.
+const GRAPH_WAITS: Duration = Duration::from_secs(3);
+/// A day: longer waits are mistakes of unit.
+const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The largest setting of a size.
+const SIZE_MAX: usize = 1 << 30;
+/// More connections than a process has file descriptors in any sane unit.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// RabbitMQ advises single digits of channels for a connection.
+const CHANNELS_MAX: usize = 16;
+/// Lapin works through all open confirms at each acknowledgement of many.
+const IN_FLIGHT_MAX: usize = 65_536;
+/// AMQP 0-9-1, `shortstr`.
+const NAME_BYTES_MAX: usize = 255;

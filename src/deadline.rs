@@ -1,0 +1,59 @@
+//! The moment at which an answer is owed, made once for a request and handed down.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::Instant;
+
+/// A moment on the monotonic clock after which nobody waits any more.
+///
+/// A request's deadline is made once, when its head has arrived, and every stage takes what is left of it, so
+/// that no stage spends another's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+/// The deadline passed before the work was done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not done in time")]
+pub struct Elapsed;
+
+impl Deadline {
+    /// The moment `time` from now.
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// The earlier of this deadline and the moment `time` from now.
+    #[must_use]
+    pub fn or_after(self, time: Duration) -> Self {
+        Self(self.0.min(Instant::now() + time))
+    }
+
+    /// Waits for `work`, but not past the deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`] when the deadline came first; `work` is dropped then.
+    pub async fn limit<F: Future>(self, work: F) -> Result<F::Output, Elapsed> {
+        tokio::time::timeout_at(self.0, work).await.map_err(|_| Elapsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_in_time_is_returned_and_late_work_is_not() {
+        let owed = Deadline::after(Duration::from_millis(100));
+        assert_eq!(owed.limit(std::future::ready(7)).await, Ok(7));
+        assert_eq!(owed.limit(std::future::pending::<()>()).await, Err(Elapsed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earlier_moment_counts() {
+        let start = Instant::now();
+        let owed = Deadline::after(Duration::from_secs(9)).or_after(Duration::from_secs(1));
+        assert_eq!(owed.limit(std::future::pending::<()>()).await, Err(Elapsed));
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+    }
+}

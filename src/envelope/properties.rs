@@ -1,0 +1,66 @@
+//! AMQP properties and headers: the whole public contract of a message in one file.
+
+use std::time::{Duration, SystemTime};
+
+use crate::notification::{Notification, id::RequestId, lifecycle::Kind};
+
+/// `content_type` of every message.
+pub const CONTENT_TYPE: &str = "application/json";
+/// `delivery_mode` of every message: persistent.
+pub const DELIVERY_MODE: u8 = 2;
+/// `app_id` of every message.
+pub const APP_ID: &str = "graphhook";
+
+/// What differs from message to message, but for `message_id`.
+#[derive(Clone, Debug)]
+pub struct Properties {
+    /// `type`: `notification` or `lifecycle`.
+    pub kind: Kind,
+    /// `timestamp`: time of receipt in seconds since 1970.
+    pub timestamp: u64,
+    /// Headers; all are strings.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// When and in which request an item came.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt {
+    /// Time of receipt.
+    pub at: SystemTime,
+    /// The request.
+    pub request: RequestId,
+}
+
+impl Properties {
+    /// Properties of an item, without the verdict on it.
+    pub(super) fn of(notification: &Notification<'_>, receipt: Receipt) -> Self {
+        let mut headers = Vec::with_capacity(10);
+        let mut put = |name, value: Option<&str>| {
+            let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
+            headers.extend(fits.map(|value| (name, value.to_owned())));
+        };
+        put("graph-subscription-id", notification.subscription_id.as_ref().map(|id| id.as_str()));
+        put("graph-tenant-id", notification.tenant_id.as_ref().map(|id| id.as_str()));
+        put("graph-change-type", notification.change_type.as_deref());
+        put("graph-lifecycle-event", notification.lifecycle_event.as_deref());
+        put("graph-resource", notification.resource.as_deref());
+        put("graph-resource-type", notification.resource_type.as_deref());
+        put("graphhook-resource-data", Some(if notification.is_encrypted { "encrypted" } else { "none" }));
+        headers.push(("graphhook-received-at", humantime::format_rfc3339_millis(receipt.at).to_string()));
+        headers.push(("graphhook-request-id", receipt.request.to_string()));
+        let since = receipt.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self { kind: notification.kind, timestamp: since.as_secs(), headers }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
+/// Name of the table entry that admitted the item.
+pub(super) const CLIENT_STATE: &str = "graphhook-client-state";
+/// Why an item was refused.
+pub(super) const REASON: &str = "graphhook-reason";
+/// Longest value that is copied from an item into a header. Consumers find longer ones in the body.
+const HEADER_BYTES_MAX: usize = 1024;

@@ -1,0 +1,157 @@
+//! Routing keys: a template, parsed with the configuration, filled in for each message.
+
+use std::fmt;
+
+use crate::notification::{Notification, lifecycle::Kind};
+
+/// An AMQP routing key: at most 255 bytes of UTF-8 (AMQP 0-9-1, `shortstr`).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct RoutingKey(String);
+
+impl RoutingKey {
+    /// Cuts what does not fit, between two characters.
+    pub(super) fn new(mut key: String) -> Self {
+        key.truncate(key.floor_char_boundary(BYTES_MAX));
+        Self(key)
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `broker.routing_key`: literal text and placeholders in braces.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Part {
+    Literal(String),
+    Field(Field),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Field {
+    Kind,
+    ResourceType,
+    Change,
+    TenantId,
+    SubscriptionId,
+    ClientState,
+}
+
+/// Why a text is no template.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TemplateError {
+    /// A name in braces that stands for nothing.
+    #[error("no placeholder {{{0}}}; known are {{kind}}, {{resource_type}}, {{change}}, {{tenant_id}}, {{subscription_id}} and {{client_state}}")]
+    Unknown(String),
+    /// `{` without `}`, or the other way round.
+    #[error("a brace has no partner")]
+    Unbalanced,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((literal, tail)) = rest.split_once('{') {
+            let (name, tail) = tail.split_once('}').ok_or(TemplateError::Unbalanced)?;
+            parts.push(Part::Literal(literal.to_owned()));
+            parts.push(Part::Field(Field::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?));
+            rest = tail;
+        }
+        parts.push(Part::Literal(rest.to_owned()));
+        let is_loose = |part: &Part| matches!(part, Part::Literal(text) if text.contains('}'));
+        if parts.iter().any(is_loose) { Err(TemplateError::Unbalanced) } else { Ok(Self(parts)) }
+    }
+
+    /// The key of one item; `client_state` is the name of the entry that admitted it.
+    pub fn key(&self, notification: &Notification<'_>, client_state: &str) -> RoutingKey {
+        let mut key = String::with_capacity(64);
+        for part in &self.0 {
+            match part {
+                Part::Literal(text) => key.push_str(text),
+                Part::Field(field) => field.write(&mut key, notification, client_state),
+            }
+        }
+        RoutingKey::new(key)
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        let dot = || Part::Literal(".".to_owned());
+        let [kind, resource_type, change] = [Field::Kind, Field::ResourceType, Field::Change].map(Part::Field);
+        Self(vec![kind, dot(), resource_type, dot(), change])
+    }
+}
+
+impl Field {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "kind" => Self::Kind,
+            "resource_type" => Self::ResourceType,
+            "change" => Self::Change,
+            "tenant_id" => Self::TenantId,
+            "subscription_id" => Self::SubscriptionId,
+            "client_state" => Self::ClientState,
+            _ => return None,
+        })
+    }
+
+    fn write(self, key: &mut String, notification: &Notification<'_>, client_state: &str) {
+        let subscription = || notification.subscription_id.as_ref().map(|id| id.as_str());
+        let tenant = || notification.tenant_id.as_ref().map(|id| id.as_str());
+        match self {
+            Self::Kind => key.push_str(notification.kind.as_str()),
+            Self::ResourceType => key.extend(resource_type(notification).chars().map(safe).map(lower)),
+            Self::Change => push_safe(key, notification.change()),
+            Self::TenantId => push_safe(key, tenant()),
+            Self::SubscriptionId => push_safe(key, subscription()),
+            Self::ClientState => push_safe(key, Some(client_state)),
+        }
+    }
+}
+
+/// The last segment of `#Microsoft.Graph.Message`.
+fn resource_type<'a>(notification: &'a Notification<'_>) -> &'a str {
+    match notification.kind {
+        Kind::Lifecycle => "subscription",
+        Kind::Notification => {
+            let name = notification.resource_type.as_deref().unwrap_or_default();
+            let last = name.trim_start_matches('#').rsplit('.').next().unwrap_or_default();
+            if last.is_empty() { UNKNOWN } else { last }
+        }
+    }
+}
+
+fn push_safe(key: &mut String, value: Option<&str>) {
+    key.extend(value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN).chars().map(safe));
+}
+
+/// A dot in a value would make a second word of it, and a `#` or `*` would look like a pattern.
+fn safe(character: char) -> char {
+    if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') { character } else { '_' }
+}
+
+fn lower(character: char) -> char {
+    character.to_ascii_lowercase()
+}
+
+impl fmt::Display for RoutingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Longest routing key.
+const BYTES_MAX: usize = 255;
+/// Stands for a value that an item does not have.
+const UNKNOWN: &str = "unknown";

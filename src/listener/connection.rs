@@ -1,0 +1,92 @@
+//! One connection: TLS handshake by a deadline, HTTP/1.1 or HTTP/2, a graceful end.
+
+use std::{convert::Infallible, pin::pin, sync::Arc};
+
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Shared;
+use crate::{config::Limits, deadline::Deadline, metrics::ConnectionFailure};
+
+/// Serves a connection to its end.
+pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "the connection ended before it began");
+        return;
+    }
+    let Some(tls) = &shared.tls else { return http(stream, shared, stop).await };
+    match Deadline::after(shared.limits.handshake_within).limit(tls.accept(stream)).await {
+        Ok(Ok(stream)) => http(stream, shared, stop).await,
+        Ok(Err(error)) => {
+            shared.metrics.connections_failed.count(ConnectionFailure::Tls);
+            debug!(%error, "no TLS handshake");
+        }
+        Err(_) => {
+            shared.metrics.connections_failed.count(ConnectionFailure::TlsTimeout);
+            debug!("the TLS handshake took too long");
+        }
+    }
+}
+
+async fn http<S>(stream: S, shared: &Shared, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let closing = CancellationToken::new();
+    let service = service_fn(|request: Request<Incoming>| {
+        let webhook = Arc::clone(&shared.webhook);
+        let closing = closing.clone();
+        async move {
+            let answer = webhook.answer(request).await;
+            if answer.closes {
+                closing.cancel();
+            }
+            Ok::<_, Infallible>(answer.response)
+        }
+    });
+    let builder = builder(&shared.limits);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = async { tokio::select! { () = stop.cancelled() => {}, () = closing.cancelled() => {} } } => {
+            // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection broke");
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_within)
+        .max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .keep_alive_interval(limits.header_within)
+        .keep_alive_timeout(limits.handshake_within);
+    builder
+}
+
+/// Longest head of a request; also the largest piece in which a body is read. Holds the longest token that is
+/// echoed when all of it is percent-encoded.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;

@@ -1,0 +1,7 @@
+//! The program: see [`graphhook::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    graphhook::cli::run()
+}

@@ -1,0 +1,363 @@
+//! Every metric in one place: name, unit, labels and when it counts.
+//!
+//! Labels come from closed sets only, never from a request; every series stands there from the start. Handles
+//! are kept, so that counting costs an atomic addition and no look-up.
+
+mod process;
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::{notification::lifecycle::Kind, verify::Reason};
+
+/// All metrics of the daemon.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests on the public listener, once each, when the answer is known.
+    http_requests: Counters<(Route, u16)>,
+    /// Time from the last byte of the head to the answer.
+    http_request_duration: Labelled<Route, Histogram>,
+    /// Validation handshakes.
+    pub handshakes: Counters<Handshake>,
+    /// Items whose verdict is known.
+    pub received: Counters<Kind>,
+    /// Items whose request is answered, by what the answer rested on.
+    pub outcomes: Counters<Outcome>,
+    /// Refused items by reason.
+    pub refused: Counters<Reason>,
+    /// Refused items that were offered to the quarantine, by what became of them.
+    pub quarantined: Counters<Quarantined>,
+    /// Publishes by how they ended.
+    pub publishes: Counters<Publish>,
+    /// Time from publish to confirm.
+    pub confirm_duration: Histogram,
+    /// Messages published and not yet confirmed.
+    pub publishes_in_flight: Gauge,
+    /// Attempts to connect to a broker.
+    pub connects: Counters<Connect>,
+    /// 1 while topology and confirms stand.
+    pub connection_up: Gauge,
+    /// 1 while the broker has blocked us.
+    pub connection_blocked: Gauge,
+    /// Open connections of the public listener.
+    pub connections: Gauge,
+    /// Connections that ended before they could carry a request.
+    pub connections_failed: Counters<ConnectionFailure>,
+    certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
+    conservation_error: Gauge,
+    in_flight: Gauge,
+}
+
+/// Where a request went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Route {
+    /// A validation handshake.
+    Handshake,
+    /// A POST of notifications.
+    Notifications,
+    /// `/healthz` of the public listener.
+    Health,
+    /// Anything else.
+    Other,
+}
+
+/// How a validation handshake ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handshake {
+    /// The token was echoed.
+    Echoed,
+    /// The token was not one that Graph sends.
+    Refused,
+}
+
+/// What became of an item. At all times received = published + spooled + refused + unavailable + in flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Confirmed by the broker.
+    Published,
+    /// Fsynced in the spool.
+    Spooled,
+    /// Not believed.
+    Refused,
+    /// Answered 503, or the client was gone before the answer: Graph will repeat it.
+    Unavailable,
+}
+
+/// How a publish ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Publish {
+    /// Confirmed in time.
+    Ack,
+    /// The broker could not take it.
+    Nack,
+    /// No queue was bound for it.
+    Returned,
+    /// The channel or connection went away first.
+    Closed,
+    /// Not confirmed within `broker.confirm_within`.
+    Late,
+    /// Not tried, because the broker had blocked us.
+    Blocked,
+}
+
+/// What became of an item offered to the quarantine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quarantined {
+    /// Sent to the quarantine exchange.
+    Sent,
+    /// Only counted: over the rate, no room, or no broker.
+    Dropped,
+}
+
+/// How an attempt to connect to a broker ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Connect {
+    /// Channels, confirms and topology stand.
+    Ready,
+    /// They do not.
+    Failed,
+}
+
+/// Why a connection of the public listener carried no request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ConnectionFailure {
+    /// The TLS handshake failed.
+    Tls,
+    /// The TLS handshake took too long.
+    TlsTimeout,
+}
+
+/// A label value of a closed set.
+pub trait Label: Copy + Eq + 'static {
+    /// Label names.
+    type Labels: EncodeLabelSet + Clone + std::hash::Hash + Eq + Send + Sync + std::fmt::Debug + 'static;
+    /// The whole set.
+    fn all() -> Vec<Self>;
+    /// This value as labels.
+    fn labels(self) -> Self::Labels;
+}
+
+macro_rules! label {
+    ($type:ident, $name:literal, { $($variant:ident => $text:literal),* $(,)? }) => {
+        impl Label for $type {
+            type Labels = [(&'static str, &'static str); 1];
+            fn all() -> Vec<Self> {
+                vec![$(Self::$variant),*]
+            }
+            fn labels(self) -> Self::Labels {
+                [($name, match self { $(Self::$variant => $text),* })]
+            }
+        }
+    };
+}
+
+label!(Route, "route", {
+    Handshake => "handshake", Notifications => "notifications", Health => "health", Other => "other",
+});
+label!(Handshake, "result", { Echoed => "echoed", Refused => "refused" });
+label!(Outcome, "outcome", {
+    Published => "published", Spooled => "spooled", Refused => "refused", Unavailable => "unavailable",
+});
+label!(Publish, "result", {
+    Ack => "ack", Nack => "nack", Returned => "returned", Closed => "closed", Late => "late", Blocked => "blocked",
+});
+label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
+label!(Connect, "result", { Ready => "ready", Failed => "failed" });
+label!(ConnectionFailure, "reason", { Tls => "tls_error", TlsTimeout => "tls_timeout" });
+
+impl Label for Kind {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+    fn labels(self) -> Self::Labels {
+        [("kind", self.as_str())]
+    }
+}
+
+impl Label for Reason {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+    fn labels(self) -> Self::Labels {
+        [("reason", self.as_str())]
+    }
+}
+
+impl Label for (Route, u16) {
+    type Labels = [(&'static str, String); 2];
+    fn all() -> Vec<Self> {
+        let statuses = |&route: &Route| STATUSES.iter().map(move |&status| (route, status));
+        Route::all().iter().flat_map(statuses).collect()
+    }
+    fn labels(self) -> Self::Labels {
+        let [(name, route)] = self.0.labels();
+        [(name, route.to_owned()), ("status", self.1.to_string())]
+    }
+}
+
+/// Every status the public listener answers with.
+const STATUSES: [u16; 9] = [200, 202, 400, 404, 405, 408, 413, 415, 503];
+
+/// One metric for each value of a label.
+#[derive(Debug)]
+pub struct Labelled<L, M>(Vec<(L, M)>);
+
+/// One counter for each value of a label.
+pub type Counters<L> = Labelled<L, Counter>;
+
+impl<L: Label, M: Clone> Labelled<L, M> {
+    fn of<C: MetricConstructor<M>>(family: &Family<L::Labels, M, C>) -> Self {
+        Self(L::all().into_iter().map(|label| (label, family.get_or_create_owned(&label.labels()))).collect())
+    }
+
+    /// The metric of this value.
+    pub fn of_label(&self, label: L) -> &M {
+        let found = self.0.iter().find(|(other, _)| *other == label);
+        // A value outside its own set would be a mistake of this file; count it somewhere rather than stop.
+        found.or(self.0.last()).map(|(_, metric)| metric).expect("a label set is never empty")
+    }
+}
+
+impl<L: Label> Counters<L> {
+    /// Counts one.
+    pub fn count(&self, label: L) {
+        self.of_label(label).inc();
+    }
+
+    /// Counts several.
+    pub fn count_many(&self, label: L, many: usize) {
+        self.of_label(label).inc_by(many as u64);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|(_, counter)| counter.get()).sum()
+    }
+
+    /// How many there have been.
+    pub fn get(&self, label: L) -> u64 {
+        self.of_label(label).get()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::with_prefix("graphhook");
+        let r = &mut registry;
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        r.register("build", "The running build", Info::new(version));
+        let metrics = Self {
+            http_requests: counters(r, "http_requests", "Requests on the public listener"),
+            http_request_duration: {
+                let family = Family::new_with_constructor(answer_times as fn() -> Histogram);
+                let help = "Time from the last byte of the request head to the answer";
+                r.register_with_unit("http_request_duration", help, Unit::Seconds, family.clone());
+                Labelled::of(&family)
+            },
+            handshakes: counters(r, "handshakes", "Validation handshakes of Microsoft Graph"),
+            received: counters(r, "notifications_received", "Items whose verdict is known"),
+            outcomes: counters(r, "notifications_outcome", "Items by what the answer rested on"),
+            refused: counters(r, "notifications_refused", "Refused items by reason"),
+            quarantined: counters(r, "notifications_quarantined", "Refused items offered to the quarantine"),
+            publishes: counters(r, "amqp_publish", "Publishes to the broker by how they ended"),
+            confirm_duration: {
+                let histogram = confirm_times();
+                let help = "Time from a publish to the broker's confirm";
+                r.register_with_unit("amqp_confirm_duration", help, Unit::Seconds, histogram.clone());
+                histogram
+            },
+            publishes_in_flight: gauge(r, "amqp_in_flight", "Messages published and not yet confirmed"),
+            connects: counters(r, "amqp_connects", "Attempts to connect to a broker"),
+            connection_up: gauge(r, "amqp_connection_up", "1 while topology and confirms stand"),
+            connection_blocked: gauge(r, "amqp_connection_blocked", "1 while the broker blocks publishing"),
+            connections: gauge(r, "connections", "Open connections of the public listener"),
+            connections_failed: counters(r, "connections_failed", "Connections that carried no request"),
+            certificate_not_after: {
+                let family = Family::default();
+                let help = "End of a certificate's validity, unix time";
+                r.register_with_unit("tls_certificate_not_after_timestamp", help, Unit::Seconds, family.clone());
+                family
+            },
+            conservation_error: gauge(
+                r,
+                "conservation_error",
+                "Items with an outcome that were never received; must be 0",
+            ),
+            in_flight: gauge(r, "notifications_in_flight", "Items received whose request is not answered yet"),
+            registry: Registry::default(),
+        };
+        registry.register_collector(Box::new(process::Process));
+        Arc::new(Self { registry, ..metrics })
+    }
+
+    /// Counts a request of the public listener.
+    pub fn request(&self, route: Route, status: u16, took: Duration) {
+        self.http_requests.count((route, status));
+        self.http_request_duration.of_label(route).observe(took.as_secs_f64());
+    }
+
+    /// Says when a certificate ends, as unix time.
+    pub fn certificate(&self, host: &str, not_after: i64) {
+        self.certificate_not_after.get_or_create(&[("host", host.to_owned())]).set(not_after);
+    }
+
+    /// Items received whose request is not answered yet; negative if the equation is broken.
+    pub fn in_flight(&self) -> i64 {
+        // Outcomes are read first: an item that arrives in between can only look as if still in flight.
+        let settled = self.outcomes.sum();
+        let received = self.received.sum();
+        i64::try_from(received).unwrap_or(i64::MAX) - i64::try_from(settled).unwrap_or(i64::MAX)
+    }
+
+    /// The equation as it stands: zero when every item received has at most one outcome.
+    pub fn conservation_error(&self) -> i64 {
+        self.in_flight().min(0).abs()
+    }
+
+    /// All metrics as OpenMetrics text, which Prometheus reads.
+    pub fn render(&self) -> String {
+        self.in_flight.set(self.in_flight());
+        self.conservation_error.set(self.conservation_error());
+        let mut page = String::with_capacity(16 << 10);
+        text::encode(&mut page, &self.registry).expect("a String takes every text");
+        page
+    }
+}
+
+/// `Content-Type` of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+fn counters<L: Label>(registry: &mut Registry, name: &str, help: &str) -> Counters<L> {
+    let family = Family::<L::Labels, Counter>::default();
+    registry.register(name, help, family.clone());
+    Labelled::of(&family)
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+/// Edges at Graph's limits: 3 s for a first answer, 10 s for a repeated one.
+fn answer_times() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0])
+}
+
+fn confirm_times() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}

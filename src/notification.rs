@@ -1,0 +1,262 @@
+//! What Graph said: a POST body becomes a [`Batch`] of [`Notification`]s, each with its bytes untouched.
+//!
+//! Pure: no I/O, no clock. The shape of the body is Graph's `changeNotificationCollection`
+//! (<https://learn.microsoft.com/graph/api/resources/changenotificationcollection>).
+
+pub mod id;
+pub mod lifecycle;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+use self::{
+    id::{SubscriptionId, TenantId},
+    lifecycle::Kind,
+    wire::{Cursor, Item, NotJson, ResourceData},
+};
+
+/// The items of one POST, in array order.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// May be empty: Graph does not document an empty `value`, and it does no harm.
+    pub notifications: Vec<Notification<'a>>,
+}
+
+/// Why a body is no batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BatchError {
+    /// Not one JSON document in UTF-8, or nested deeper than [`DEPTH_MAX`].
+    #[error("the body is not one JSON document")]
+    NotJson,
+    /// No array `value` at the top, or two.
+    #[error("the body has no array \"value\"")]
+    NoValue,
+    /// More items than the limit.
+    #[error("the body has too many items")]
+    TooManyItems,
+}
+
+/// One element of `value`, as far as it can be read. Nothing in it is believed yet.
+#[derive(Clone, Debug)]
+pub struct Notification<'a> {
+    /// The element, byte for byte.
+    pub raw: &'a str,
+    /// Why it is no notification at all, if so.
+    pub defect: Option<Defect>,
+    /// What it says of its secret.
+    pub client_state: ClientStateClaim<'a>,
+    /// Graph's id of the notification; often absent.
+    pub id: Option<Cow<'a, str>>,
+    /// Absent only together with a [`Defect`].
+    pub subscription_id: Option<SubscriptionId<'a>>,
+    /// `tenantId`, else `organizationId` (real lifecycle items), else `resourceData.organizationId`.
+    pub tenant_id: Option<TenantId<'a>>,
+    /// Change or lifecycle.
+    pub kind: Kind,
+    /// `changeType`.
+    pub change_type: Option<Cow<'a, str>>,
+    /// `lifecycleEvent`.
+    pub lifecycle_event: Option<Cow<'a, str>>,
+    /// `resource`, a path relative to Graph's root.
+    pub resource: Option<Cow<'a, str>>,
+    /// `@odata.type` of `resourceData`.
+    pub resource_type: Option<Cow<'a, str>>,
+    /// Whether there is `encryptedContent`.
+    pub is_encrypted: bool,
+    /// What makes a repetition of this item recognisable, if anything does.
+    pub fingerprint: Option<Fingerprint<'a>>,
+    /// Where `clientState` stands in `raw`: each value's text, part of `raw`.
+    pub client_state_texts: Vec<&'a str>,
+}
+
+/// Why an element of `value` is not a notification.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Defect {
+    /// Not a JSON object.
+    NotAnObject,
+    /// `subscriptionId` absent or no string, or `clientState` neither string nor null.
+    WrongType,
+    /// `subscriptionId`, `clientState` or `tenantId` stands there twice with different values.
+    Contradiction,
+}
+
+/// What an item presents as its `clientState`.
+#[derive(Clone, Eq, PartialEq)]
+pub enum ClientStateClaim<'a> {
+    /// Nothing, or null.
+    Missing,
+    /// A JSON string that Unicode cannot hold (a lone surrogate): it equals no secret.
+    Unreadable,
+    /// A string; compare it in constant time.
+    Text(Cow<'a, str>),
+}
+
+impl std::fmt::Debug for ClientStateClaim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+            Self::Text(_) => "[secret]",
+        })
+    }
+}
+
+/// Raw texts which, taken together, differ between two changes and agree between two deliveries of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Fingerprint<'a> {
+    /// `subscriptionId`, `changeType`, `resource`, `resourceData`; absent members are empty.
+    pub members: [&'a str; 4],
+}
+
+/// Deepest nesting of a body that is read; serde_json's own limit, which its raw values would not keep.
+pub const DEPTH_MAX: usize = 128;
+
+impl<'a> Batch<'a> {
+    /// Reads a POST body in one pass.
+    ///
+    /// A leading byte order mark and white space around the document are allowed. Elements of `value` that
+    /// are no notifications are kept with their [`Defect`], so that they cost only themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`]; then nothing of the body is used.
+    pub fn parse(body: &'a [u8], items_max: usize) -> Result<Self, BatchError> {
+        let text = std::str::from_utf8(body).map_err(|_| BatchError::NotJson)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if wire::nests_deeper(text, DEPTH_MAX) {
+            return Err(BatchError::NotJson);
+        }
+        let mut cursor = Cursor::new(text);
+        if cursor.peek() != Some(b'{') {
+            // Some other document, or none: tell which.
+            cursor.value::<IgnoredAny>()?;
+            return Err(if cursor.peek().is_none() { BatchError::NoValue } else { BatchError::NotJson });
+        }
+        let value = collection(&mut cursor, items_max)?;
+        match (cursor.peek(), value) {
+            (Some(_), _) => Err(BatchError::NotJson),
+            (None, Some(notifications)) => Ok(Self { notifications }),
+            (None, None) => Err(BatchError::NoValue),
+        }
+    }
+}
+
+impl From<NotJson> for BatchError {
+    fn from(NotJson: NotJson) -> Self {
+        Self::NotJson
+    }
+}
+
+/// Reads the top-level object; its members other than `value` are passed over.
+fn collection<'a>(
+    cursor: &mut Cursor<'a>,
+    items_max: usize,
+) -> Result<Option<Vec<Notification<'a>>>, BatchError> {
+    let mut value = None;
+    cursor.expect(b'{')?;
+    if cursor.eat(b'}') {
+        return Ok(None);
+    }
+    loop {
+        let name = cursor.name()?;
+        if name.as_deref() != Some("value") {
+            cursor.value::<IgnoredAny>()?;
+        } else if value.is_some() || cursor.peek() != Some(b'[') {
+            return Err(BatchError::NoValue);
+        } else {
+            value = Some(items(cursor, items_max)?);
+        }
+        if cursor.eat(b'}') {
+            return Ok(value);
+        }
+        cursor.expect(b',')?;
+    }
+}
+
+fn items<'a>(cursor: &mut Cursor<'a>, items_max: usize) -> Result<Vec<Notification<'a>>, BatchError> {
+    let mut notifications = Vec::new();
+    cursor.expect(b'[')?;
+    if cursor.eat(b']') {
+        return Ok(notifications);
+    }
+    loop {
+        if notifications.len() == items_max {
+            return Err(BatchError::TooManyItems);
+        }
+        notifications.push(if cursor.peek() == Some(b'{') {
+            let (item, raw) = cursor.value::<Item<'_>>()?;
+            Notification::read(item, raw)
+        } else {
+            let (IgnoredAny, raw) = cursor.value()?;
+            Notification { defect: Some(Defect::NotAnObject), ..Notification::read(Item::default(), raw) }
+        });
+        if cursor.eat(b']') {
+            return Ok(notifications);
+        }
+        cursor.expect(b',')?;
+    }
+}
+
+impl<'a> Notification<'a> {
+    fn read(item: Item<'a>, raw: &'a str) -> Self {
+        let data = item.resource_data.raw.filter(|raw| raw.starts_with('{'));
+        let data: ResourceData<'a> = data.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
+        let tenant = [&item.tenant_id, &item.organization_id, &data.organization_id];
+        Self {
+            raw,
+            defect: defect(&item),
+            client_state: claim(&item),
+            id: item.id.words(),
+            subscription_id: item.subscription_id.text().map(SubscriptionId::new),
+            tenant_id: tenant.into_iter().find_map(wire::Member::words).map(TenantId::new),
+            kind: if item.lifecycle_event.text().is_some() { Kind::Lifecycle } else { Kind::Notification },
+            change_type: item.change_type.words(),
+            lifecycle_event: item.lifecycle_event.words(),
+            resource: item.resource.words(),
+            resource_type: data.odata_type.words(),
+            is_encrypted: item.encrypted_content.is_present(),
+            fingerprint: fingerprint(&item, &data),
+            client_state_texts: item.client_state.earlier.into_iter().chain(item.client_state.raw).collect(),
+        }
+    }
+
+    /// `lifecycleEvent`, else `changeType`.
+    pub fn change(&self) -> Option<&str> {
+        self.lifecycle_event.as_deref().or(self.change_type.as_deref())
+    }
+}
+
+fn defect(item: &Item<'_>) -> Option<Defect> {
+    let once = [&item.subscription_id, &item.client_state, &item.tenant_id];
+    if once.into_iter().any(wire::Member::contradicts) {
+        return Some(Defect::Contradiction);
+    }
+    let client_state_is_other = item.client_state.is_present() && !is_string(&item.client_state);
+    (item.subscription_id.text().is_none() || client_state_is_other).then_some(Defect::WrongType)
+}
+
+fn claim<'a>(item: &Item<'a>) -> ClientStateClaim<'a> {
+    match item.client_state.text() {
+        Some(text) => ClientStateClaim::Text(text),
+        None if is_string(&item.client_state) => ClientStateClaim::Unreadable,
+        None => ClientStateClaim::Missing,
+    }
+}
+
+fn is_string(member: &wire::Member<'_>) -> bool {
+    member.raw.is_some_and(|raw| raw.starts_with('"'))
+}
+
+/// Only these three tell one change of a resource from the next; without any of them, equal bytes may be two
+/// changes.
+fn fingerprint<'a>(item: &Item<'a>, data: &ResourceData<'_>) -> Option<Fingerprint<'a>> {
+    let tells = [&data.odata_etag, &data.sequence_number, &data.event_time];
+    tells.into_iter().any(wire::Member::is_present).then(|| Fingerprint {
+        members: [&item.subscription_id, &item.change_type, &item.resource, &item.resource_data]
+            .map(|member| member.raw.unwrap_or_default()),
+    })
+}

@@ -1,0 +1,98 @@
+//! Names of things, one type each, so that none is taken for another.
+
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use uuid::{NoContext, Timestamp, Uuid};
+
+/// Graph's id of a subscription. Opaque text, compared exactly; usually a GUID.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct SubscriptionId<'a>(Cow<'a, str>);
+
+/// Graph's id of a tenant. Opaque text, compared exactly; usually a GUID.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct TenantId<'a>(Cow<'a, str>);
+
+macro_rules! text_id {
+    ($id:ident) => {
+        impl<'a> $id<'a> {
+            pub(super) fn new(id: Cow<'a, str>) -> Self {
+                Self(id)
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<String> for $id<'static> {
+            fn from(id: String) -> Self {
+                Self(Cow::Owned(id))
+            }
+        }
+
+        impl Borrow<str> for $id<'_> {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id!(SubscriptionId);
+text_id!(TenantId);
+
+/// The `message_id` of an AMQP message: 1 to 255 bytes, no control characters.
+///
+/// Fixed when the notification arrives; every repetition of ours keeps it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct MessageId(String);
+
+impl MessageId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An id that Graph gave, if AMQP can carry it.
+    pub fn given(id: &str) -> Option<Self> {
+        let fits = (1..=255).contains(&id.len()) && !id.chars().any(char::is_control);
+        fits.then(|| Self(id.to_owned()))
+    }
+
+    /// An id made from content: the same content gives the same id.
+    pub fn digested(digest: &[u8; 16]) -> Self {
+        Self(format!("sha256:{:032x}", u128::from_be_bytes(*digest)))
+    }
+
+    /// An id that no other message has.
+    pub fn fresh(now: SystemTime) -> Self {
+        Self(uuid_v7(now).to_string())
+    }
+}
+
+/// Names one request in the log, in the problem body and in the headers of its messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// An id for a request that arrives now.
+    pub fn fresh(now: SystemTime) -> Self {
+        Self(uuid_v7(now))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn uuid_v7(now: SystemTime) -> Uuid {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
+}

@@ -1,0 +1,83 @@
+//! Logging: where events go, and which are written.
+//!
+//! Events are facts with fields, each spelled one way everywhere: `request` (id), `message_id`, `subscription`,
+//! `reason`, `broker`, `listener`, `address`, `error`. `error` = someone must act, `warn` = it heals by itself,
+//! `info` = a state changed, `debug` = each request. Never a query, body, header, token or clientState.
+
+use std::io::{self, IsTerminal};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Environment, Log, LogFormat, LogLevel};
+
+/// Logging cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// There is no journal to write to.
+    #[error("cannot reach journald; choose another log.format")]
+    NoJournal(#[source] io::Error),
+    /// Somebody else logs already.
+    #[error("logging is already set up")]
+    AlreadySet,
+}
+
+/// Starts logging to standard error or to journald.
+///
+/// # Errors
+///
+/// [`TelemetryError`]
+pub fn start(log: Log, environment: &Environment) -> Result<(), TelemetryError> {
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match resolve(log.format, environment) {
+        LogFormat::Json => Box::new(tracing_subscriber::fmt::layer().json().with_writer(io::stderr)),
+        LogFormat::Journald => Box::new(tracing_journald::layer().map_err(TelemetryError::NoJournal)?),
+        LogFormat::Text | LogFormat::Auto => {
+            let colours = io::stderr().is_terminal() && environment.get("NO_COLOR").is_none_or(str::is_empty);
+            Box::new(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(io::stderr))
+        }
+    };
+    let logged = tracing_subscriber::registry().with(layer.with_filter(targets(log.level)));
+    logged.try_init().map_err(|_| TelemetryError::AlreadySet)
+}
+
+/// Systemd names the journal's stream in `JOURNAL_STREAM` when standard error leads there.
+fn resolve(format: LogFormat, environment: &Environment) -> LogFormat {
+    match format {
+        LogFormat::Auto if environment.get("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal() => {
+            LogFormat::Journald
+        }
+        other => other,
+    }
+}
+
+/// Our own events at the level that was asked for; libraries only when they are in need. Lapin not at all: it
+/// logs returned messages with their payload, and with it clientStates.
+fn targets(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("graphhook", level)
+        .with_target("lapin", LevelFilter::OFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn lapin_logs_nothing_at_any_level() {
+        for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug] {
+            let targets = targets(level);
+            assert!(!targets.would_enable("lapin::returned_messages", &Level::WARN));
+            assert!(!targets.would_enable("lapin::io_loop", &Level::ERROR));
+            assert!(targets.would_enable("graphhook::delivery", &Level::ERROR));
+        }
+    }
+}

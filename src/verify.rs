@@ -1,0 +1,168 @@
+//! What we believe: [`Batch`] → [`Verified`], the one door between what was said and what is passed on.
+//!
+//! Items are judged one by one; one bad item never costs a good one. Pure: no I/O, no clock.
+
+mod client_state;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashSet, sync::Arc};
+
+use self::client_state::{Digest, first_equal};
+use crate::{
+    config::ClientState,
+    notification::{
+        Batch, ClientStateClaim, Notification,
+        id::{SubscriptionId, TenantId},
+    },
+};
+
+/// The table of secrets, ready to judge.
+#[derive(Debug)]
+pub struct Verifier {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Arc<str>,
+    digest: Digest,
+    subscriptions: HashSet<SubscriptionId<'static>>,
+    tenants: HashSet<TenantId<'static>>,
+}
+
+/// The items of a batch, each with its verdict. Only [`Verifier::verify`] makes one.
+#[derive(Debug)]
+pub struct Verified<'a> {
+    authentic: Vec<Authentic<'a>>,
+    refused: Vec<Refused<'a>>,
+}
+
+/// An item that presented the right secret.
+#[derive(Debug)]
+pub struct Authentic<'a> {
+    /// The item.
+    pub notification: Notification<'a>,
+    /// Name of the table entry that admits it.
+    pub client_state: Arc<str>,
+}
+
+/// An item that is not passed on.
+#[derive(Debug)]
+pub struct Refused<'a> {
+    /// The item.
+    pub notification: Notification<'a>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why an item is refused.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Reason {
+    /// Not an object, a needed member of the wrong type, or a contradicting repetition.
+    Malformed,
+    /// No `clientState`, or null.
+    Missing,
+    /// No entry of the table admits this subscription and tenant.
+    UnknownSubscription,
+    /// An entry admits it; the secret is another.
+    Mismatch,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::Malformed, Self::Missing, Self::UnknownSubscription, Self::Mismatch];
+
+    /// The word in metrics, headers and routing keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Missing => "missing",
+            Self::UnknownSubscription => "unknown_subscription",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
+impl Verifier {
+    /// A verifier that believes these entries.
+    pub fn new(table: &[ClientState]) -> Self {
+        let entry = |state: &ClientState| Entry {
+            name: state.name.as_str().into(),
+            digest: Digest::of(state.secret.expose()),
+            subscriptions: state.subscriptions.clone(),
+            tenants: state.tenants.clone(),
+        };
+        Self { entries: table.iter().map(entry).collect() }
+    }
+
+    /// Judges every item by itself; both halves keep the array's order.
+    pub fn verify<'a>(&self, batch: Batch<'a>) -> Verified<'a> {
+        let mut verified = Verified { authentic: Vec::with_capacity(batch.notifications.len()), refused: Vec::new() };
+        for notification in batch.notifications {
+            match self.judge(&notification) {
+                Ok(client_state) => verified.authentic.push(Authentic { notification, client_state }),
+                Err(reason) => verified.refused.push(Refused { notification, reason }),
+            }
+        }
+        verified
+    }
+
+    fn judge(&self, notification: &Notification<'_>) -> Result<Arc<str>, Reason> {
+        if notification.defect.is_some() {
+            return Err(Reason::Malformed);
+        }
+        let claim = match &notification.client_state {
+            ClientStateClaim::Missing => return Err(Reason::Missing),
+            ClientStateClaim::Unreadable => None,
+            ClientStateClaim::Text(text) => Some(Digest::of(text)),
+        };
+        let admits = |entry: &&Entry| entry.admits(notification);
+        if !self.entries.iter().any(|entry| admits(&entry)) {
+            return Err(Reason::UnknownSubscription);
+        }
+        let candidates = self.entries.iter().enumerate().filter(|(_, entry)| admits(entry));
+        let candidates = candidates.map(|(index, entry)| (index, &entry.digest));
+        let matching = claim.and_then(|claim| first_equal(&claim, candidates));
+        matching.map(|index| Arc::clone(&self.entries[index].name)).ok_or(Reason::Mismatch)
+    }
+}
+
+impl Entry {
+    /// Whether this entry speaks for the item's subscription and tenant.
+    ///
+    /// An item without a tenant is admitted by an entry that lists its subscription, or that lists no tenants.
+    fn admits(&self, notification: &Notification<'_>) -> bool {
+        let Some(subscription) = &notification.subscription_id else { return false };
+        let lists_subscription = self.subscriptions.contains(subscription.as_str());
+        let subscription_fits = self.subscriptions.is_empty() || lists_subscription;
+        let tenant_fits = match &notification.tenant_id {
+            _ if self.tenants.is_empty() => true,
+            Some(tenant) => self.tenants.contains(tenant.as_str()),
+            None => lists_subscription,
+        };
+        subscription_fits && tenant_fits
+    }
+}
+
+impl<'a> Verified<'a> {
+    /// How many items there are in all.
+    pub fn len(&self) -> usize {
+        self.authentic.len() + self.refused.len()
+    }
+
+    /// Whether there is no item at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Items to pass on, in array order.
+    pub fn authentic(&self) -> &[Authentic<'a>] {
+        &self.authentic
+    }
+
+    /// Items that are kept out, in array order.
+    pub fn refused(&self) -> &[Refused<'a>] {
+        &self.refused
+    }
+}

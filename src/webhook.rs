@@ -1,0 +1,206 @@
+//! One request of the public listener, from its head to its answer.
+//!
+//! The road is [`Webhook::receive`]: what was said, what we believe, where it goes, who keeps it now. The
+//! handshake leaves it before the first step, and touches nothing.
+
+mod body;
+mod handshake;
+mod reply;
+pub mod route;
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, Response,
+    body::Incoming,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
+};
+use tracing::{Instrument, debug, debug_span, warn};
+
+use self::{
+    reply::{Refusal, Reply},
+    route::Target,
+};
+use crate::{
+    config::{Limits, Server},
+    deadline::Deadline,
+    delivery::{Delivery, Receipts},
+    envelope::{Router, properties::Receipt, quarantined},
+    metrics::{Handshake, Metrics, Outcome, Route},
+    notification::{Batch, id::RequestId},
+    verify::{Verified, Verifier},
+};
+
+/// Answers the requests of the public listener.
+#[derive(Debug)]
+pub struct Webhook {
+    paths: Vec<String>,
+    limits: Limits,
+    answer_within: std::time::Duration,
+    verifier: Verifier,
+    router: Router,
+    delivery: Arc<Delivery>,
+    metrics: Arc<Metrics>,
+}
+
+/// An answer, and whether the connection ends with it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response.
+    pub response: Response<Full<Bytes>>,
+    /// The connection takes no further request.
+    pub closes: bool,
+}
+
+impl Webhook {
+    /// Puts the stages of the road together.
+    pub fn new(
+        server: &Server,
+        verifier: Verifier,
+        router: Router,
+        delivery: Arc<Delivery>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            paths: server.paths.clone(),
+            limits: server.limits,
+            answer_within: server.answer_within,
+            verifier,
+            router,
+            delivery,
+            metrics,
+        }
+    }
+
+    /// Answers one request. Its deadline begins here, with the last byte of its head.
+    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let owed = Deadline::after(self.answer_within);
+        let begun = Instant::now();
+        let receipt = Receipt { at: SystemTime::now(), request: RequestId::fresh(SystemTime::now()) };
+        let version = request.version();
+        let span = debug_span!("request", id = %receipt.request);
+        let (route, reply) = self.route(request, owed, receipt).instrument(span).await;
+        let closes = reply.closes();
+        let response = reply.into_response(receipt.request, version);
+        self.metrics.request(route, response.status().as_u16(), begun.elapsed());
+        Answer { response, closes }
+    }
+
+    async fn route(&self, request: Request<Incoming>, owed: Deadline, receipt: Receipt) -> (Route, Reply) {
+        match route::target(request.method(), request.uri().path(), &self.paths) {
+            Target::Health => (Route::Health, Reply::Healthy),
+            Target::Nowhere => (Route::Other, Reply::Refusal(Refusal::NotFound)),
+            Target::WrongMethod(allowed) => (Route::Other, Reply::Refusal(Refusal::MethodNotAllowed(allowed))),
+            Target::Webhook => match handshake::token(request.uri().query()) {
+                Ok(Some(token)) => {
+                    self.metrics.handshakes.count(Handshake::Echoed);
+                    debug!("validation handshake");
+                    (Route::Handshake, Reply::Echo(token))
+                }
+                Err(handshake::BadToken) => {
+                    self.metrics.handshakes.count(Handshake::Refused);
+                    (Route::Handshake, Reply::Refusal(Refusal::BadToken))
+                }
+                Ok(None) => (Route::Notifications, self.notifications(request, owed, receipt).await),
+            },
+        }
+    }
+
+    async fn notifications(&self, request: Request<Incoming>, owed: Deadline, receipt: Receipt) -> Reply {
+        let (head, mut body) = request.into_parts();
+        let received = match media(&head.headers) {
+            Ok(()) => self.receive(&mut body, owed, receipt).await,
+            Err(refusal) => Err(refusal),
+        };
+        match received {
+            Ok(()) => Reply::Accepted,
+            Err(refusal) => {
+                match refusal {
+                    Refusal::Unavailable(reason) => warn!(request = %receipt.request, %reason, "answered 503"),
+                    other => debug!(reason = %other, "request refused"),
+                }
+                let waits_for_us = head.headers.contains_key(EXPECT);
+                if matches!(refusal, Refusal::TooLarge | Refusal::Unsupported) && !waits_for_us {
+                    body::drain(&mut body, owed).await;
+                }
+                Reply::Refusal(refusal)
+            }
+        }
+    }
+
+    /// Takes one POST from Graph to an answer. No 2xx without a receipt for every item that is believed.
+    async fn receive(&self, body: &mut Incoming, owed: Deadline, receipt: Receipt) -> Result<(), Refusal> {
+        let body_owed = owed.or_after(self.limits.body_within);
+        let bytes = body::read(body, self.limits.body_bytes_max, body_owed).await?; // no more, no later
+        let batch = Batch::parse(&bytes, self.limits.items_max)?; // what was said
+        let verified = self.verifier.verify(batch); // what we believe
+        let tally = Tally::of(&verified, &self.metrics);
+        self.set_aside(&verified, receipt);
+        let envelopes = self.router.address(&verified, &bytes, receipt); // where it goes
+        drop(verified);
+        let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
+        tally.settle(&receipts);
+        Ok(())
+    }
+
+    fn set_aside(&self, verified: &Verified<'_>, receipt: Receipt) {
+        for item in verified.refused() {
+            let subscription = item.notification.subscription_id.as_ref().map_or("", |id| id.as_str());
+            debug!(reason = item.reason.as_str(), ?subscription, "notification refused");
+            self.delivery.quarantine(|| quarantined(item, receipt));
+        }
+    }
+}
+
+/// Compressed bodies and charsets other than UTF-8 are not read. The media type itself is not checked.
+fn media(headers: &HeaderMap) -> Result<(), Refusal> {
+    let plain = headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let parameters = content_type.into_iter().flat_map(|value| value.split(';').skip(1));
+    let mut charsets = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    if plain && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")) { Ok(()) } else { Err(Refusal::Unsupported) }
+}
+
+/// The books of one request: what was received has exactly one outcome, whatever happens to the request.
+struct Tally<'a> {
+    authentic: usize,
+    refused: usize,
+    outcome: Outcome,
+    metrics: &'a Metrics,
+}
+
+impl<'a> Tally<'a> {
+    /// Counts what was received, now that the verdicts are known.
+    fn of(verified: &Verified<'_>, metrics: &'a Metrics) -> Self {
+        let (authentic, refused) = (verified.authentic(), verified.refused());
+        for notification in authentic.iter().map(|item| &item.notification).chain(refused.iter().map(|item| &item.notification)) {
+            metrics.received.count(notification.kind);
+        }
+        for item in refused {
+            metrics.refused.count(item.reason);
+        }
+        Self { authentic: authentic.len(), refused: refused.len(), outcome: Outcome::Unavailable, metrics }
+    }
+
+    /// The request is answered 202, and this is what the answer rests on.
+    fn settle(mut self, receipts: &Receipts) {
+        debug_assert_eq!(receipts.published(), self.authentic);
+        self.outcome = Outcome::Published;
+    }
+}
+
+impl Drop for Tally<'_> {
+    /// A request that failed, or whose client hung up, ends here as well: Graph will repeat its items.
+    fn drop(&mut self) {
+        self.metrics.outcomes.count_many(self.outcome, self.authentic);
+        self.metrics.outcomes.count_many(Outcome::Refused, self.refused);
+    }
+}

@@ -1,0 +1,139 @@
+//! A certificate authority for one test, and what it signs.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
+};
+
+/// A certificate authority that nobody else trusts.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate and its private key, both PEM.
+#[derive(Clone)]
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key, PKCS#8.
+    pub key: String,
+}
+
+/// Where the files of an [`Authority`] lie once they are written.
+#[derive(Clone)]
+pub struct Files {
+    /// The certificate of the authority.
+    pub ca: PathBuf,
+    /// The server's certificate, for `localhost` and the loopback addresses.
+    pub certificate: PathBuf,
+    /// The server's private key.
+    pub key: PathBuf,
+    /// A client's certificate.
+    pub client_certificate: PathBuf,
+    /// The client's private key.
+    pub client_key: PathBuf,
+}
+
+impl Authority {
+    /// A new authority with a key of its own.
+    pub fn generate() -> Self {
+        let mut params = parameters("graphhook test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = new_key();
+        let pem = params
+            .self_signed(&key)
+            .expect("the parameters are complete")
+            .pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for `localhost`, 127.0.0.1 and ::1, good until 2049.
+    pub fn server(&self) -> Pair {
+        self.server_between((2020, 1, 1), (2049, 12, 31))
+    }
+
+    /// As [`Authority::server`], good from the first to the second day (year, month, day).
+    pub fn server_between(&self, from: (i32, u8, u8), until: (i32, u8, u8)) -> Pair {
+        let mut params = parameters("localhost");
+        params.subject_alt_names = vec![
+            SanType::DnsName("localhost".try_into().expect("localhost is a DNS name")),
+            SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
+        self.sign(params)
+    }
+
+    /// A client certificate whose common name is `name`.
+    pub fn client(&self, name: &str) -> Pair {
+        let mut params = parameters(name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    /// Writes the authority, a server's and a client's pair into `directory`.
+    pub fn write_into(&self, directory: &Path) -> Files {
+        let files = Files {
+            ca: directory.join("ca.pem"),
+            certificate: directory.join("cert.pem"),
+            key: directory.join("key.pem"),
+            client_certificate: directory.join("client-cert.pem"),
+            client_key: directory.join("client-key.pem"),
+        };
+        fs::write(&files.ca, &self.pem).expect("the directory can be written");
+        self.server().write(&files.certificate, &files.key);
+        self.client("graphhook test client")
+            .write(&files.client_certificate, &files.client_key);
+        files
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Pair {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let key = new_key();
+        let certificate = params
+            .signed_by(&key, &self.issuer)
+            .expect("the parameters are complete");
+        Pair {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+impl Pair {
+    /// Writes both files; the certificate first, as most tools that renew certificates do.
+    pub fn write(&self, certificate: &Path, key: &Path) {
+        fs::write(certificate, &self.certificate).expect("the certificate can be written");
+        fs::write(key, &self.key).expect("the key can be written");
+    }
+}
+
+fn parameters(common_name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2049, 12, 31);
+    params
+}
+
+/// P-256, which RabbitMQ's TLS takes as readily as ours does.
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("a key can be made")
+}
