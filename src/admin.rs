@@ -81,10 +81,12 @@ impl Admin {
         let admin = Arc::new(self);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let tracker = TaskTracker::new();
-        let mut backoff = Backoff::new(std::time::Duration::from_millis(20), std::time::Duration::from_secs(1));
+        let mut backoff =
+            Backoff::new(std::time::Duration::from_millis(20), std::time::Duration::from_secs(1));
         loop {
             let accept = async {
-                let place = Arc::clone(&places).acquire_owned().await.expect("this semaphore is never closed");
+                let place =
+                    Arc::clone(&places).acquire_owned().await.expect("this semaphore is never closed");
                 (socket.accept().await, place)
             };
             let (accepted, place) = tokio::select! {
@@ -129,7 +131,11 @@ impl Admin {
             "/readyz" => self.readiness(),
             "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render()),
             "/status" => page(StatusCode::OK, JSON, self.status()),
-            _ => page(StatusCode::NOT_FOUND, TEXT, "there is /livez, /readyz, /metrics and /status\n".to_owned()),
+            _ => page(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "there is /livez, /readyz, /metrics and /status\n".to_owned(),
+            ),
         }
     }
 

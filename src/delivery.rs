@@ -186,7 +186,10 @@ impl Broker {
         let publisher = &road.publishers[turn % road.publishers.len()];
         let mut fates = Vec::with_capacity(published);
         for envelope in envelopes {
-            let room = owed.limit(self.room.take(envelope.body.len())).await.map_err(|Elapsed| Undeliverable::Full)?;
+            let room = owed
+                .limit(self.room.take(envelope.body.len()))
+                .await
+                .map_err(|Elapsed| Undeliverable::Full)?;
             let (fate, told) = oneshot::channel();
             // The channel is as wide as the room: a sender that has room never waits here.
             let parcel = Parcel { envelope, fate, _room: room };

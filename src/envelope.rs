@@ -77,9 +77,7 @@ pub fn quarantined(item: &Refused<'_>, receipt: Receipt) -> Envelope {
 
 fn message_id(notification: &Notification<'_>, receipt: Receipt) -> MessageId {
     let given = notification.id.as_deref().and_then(MessageId::given);
-    given
-        .or_else(|| notification.fingerprint.map(digested))
-        .unwrap_or_else(|| MessageId::fresh(receipt.at))
+    given.or_else(|| notification.fingerprint.map(digested)).unwrap_or_else(|| MessageId::fresh(receipt.at))
 }
 
 /// The first 16 bytes of the SHA-256 over the members' raw texts, a zero byte between them.

@@ -15,24 +15,24 @@
 //! makes Graph send the items again.
 
 // The data plane, in the order a request meets it.
+pub mod delivery;
+pub mod envelope;
 pub mod listener;
-pub mod webhook;
 pub mod notification;
 pub mod verify;
-pub mod envelope;
-pub mod delivery;
+pub mod webhook;
 
 // Around it.
 pub mod admin;
-pub mod supervise;
-pub mod simulate;
 pub mod cli;
+pub mod simulate;
+pub mod supervise;
 
 // Ground.
-pub mod config;
-pub mod secret;
-pub mod deadline;
 pub mod backoff;
+pub mod config;
+pub mod deadline;
 pub mod error;
 pub mod metrics;
+pub mod secret;
 pub mod telemetry;

@@ -6,12 +6,7 @@
 mod connection;
 pub mod tls;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -88,7 +83,12 @@ impl Listener {
     }
 }
 
-async fn accept_loop(socket: TcpListener, shared: Arc<Shared>, tracker: TaskTracker, stop: CancellationToken) {
+async fn accept_loop(
+    socket: TcpListener,
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+) {
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
         let accepted = tokio::select! {
@@ -130,13 +130,7 @@ async fn accept(
 }
 
 /// Whether an accept failed for the sake of the connection at hand; all other failures are ours.
-#[expect(clippy::wildcard_enum_match_arm, reason = "io::ErrorKind is open")]
 fn concerns_one_connection(error: &io::Error) -> bool {
-    match error.kind() {
-        io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::Interrupted => true,
-        _ => false,
-    }
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused | Interrupted)
 }

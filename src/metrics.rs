@@ -200,8 +200,10 @@ impl Label for Reason {
 impl Label for (Route, u16) {
     type Labels = [(&'static str, String); 2];
     fn all() -> Vec<Self> {
-        let statuses = |&route: &Route| STATUSES.iter().map(move |&status| (route, status));
-        Route::all().iter().flat_map(statuses).collect()
+        Route::all()
+            .into_iter()
+            .flat_map(|route| route.statuses().iter().map(move |&status| (route, status)))
+            .collect()
     }
     fn labels(self) -> Self::Labels {
         let [(name, route)] = self.0.labels();
@@ -209,8 +211,17 @@ impl Label for (Route, u16) {
     }
 }
 
-/// Every status the public listener answers with.
-const STATUSES: [u16; 9] = [200, 202, 400, 404, 405, 408, 413, 415, 503];
+impl Route {
+    /// Every status that the route answers with.
+    fn statuses(self) -> &'static [u16] {
+        match self {
+            Self::Handshake => &[200, 400],
+            Self::Notifications => &[202, 400, 408, 413, 415, 503],
+            Self::Health => &[200],
+            Self::Other => &[404, 405],
+        }
+    }
+}
 
 /// One metric for each value of a label.
 #[derive(Debug)]
@@ -256,8 +267,9 @@ impl<L: Label> Counters<L> {
 impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Arc<Self> {
-        let mut registry = Registry::with_prefix("graphhook");
-        let r = &mut registry;
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(process::Process));
+        let r = registry.sub_registry_with_prefix("graphhook");
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         r.register("build", "The running build", Info::new(version));
         let metrics = Self {
@@ -289,7 +301,12 @@ impl Metrics {
             certificate_not_after: {
                 let family = Family::default();
                 let help = "End of a certificate's validity, unix time";
-                r.register_with_unit("tls_certificate_not_after_timestamp", help, Unit::Seconds, family.clone());
+                r.register_with_unit(
+                    "tls_certificate_not_after_timestamp",
+                    help,
+                    Unit::Seconds,
+                    family.clone(),
+                );
                 family
             },
             conservation_error: gauge(
@@ -297,10 +314,13 @@ impl Metrics {
                 "conservation_error",
                 "Items with an outcome that were never received; must be 0",
             ),
-            in_flight: gauge(r, "notifications_in_flight", "Items received whose request is not answered yet"),
+            in_flight: gauge(
+                r,
+                "notifications_in_flight",
+                "Items received whose request is not answered yet",
+            ),
             registry: Registry::default(),
         };
-        registry.register_collector(Box::new(process::Process));
         Arc::new(Self { registry, ..metrics })
     }
 
@@ -359,5 +379,7 @@ fn answer_times() -> Histogram {
 }
 
 fn confirm_times() -> Histogram {
-    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    ])
 }

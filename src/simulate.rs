@@ -61,14 +61,19 @@ impl Graph {
     /// # Errors
     ///
     /// [`SimulateError`]
-    pub async fn connect(address: SocketAddr, trusted: CertificateDer<'static>) -> Result<Self, SimulateError> {
+    pub async fn connect(
+        address: SocketAddr,
+        trusted: CertificateDer<'static>,
+    ) -> Result<Self, SimulateError> {
         let mut roots = RootCertStore::empty();
         roots.add(trusted).map_err(SimulateError::Tls)?;
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let stream = TcpStream::connect(address).await.map_err(SimulateError::Connect)?;
         let name = ServerName::from(address.ip());
-        let stream =
-            TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(SimulateError::Connect)?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .map_err(SimulateError::Connect)?;
         let (requests, connection) = handshake(TokioIo::new(stream)).await.map_err(SimulateError::Http)?;
         let mut tasks = JoinSet::new();
         // How the connection ends, the next request tells.
@@ -81,7 +86,12 @@ impl Graph {
     /// # Errors
     ///
     /// [`SimulateError::Http`], [`SimulateError::Answer`]
-    pub async fn post(&mut self, target: &str, media_type: &str, body: String) -> Result<Answer, SimulateError> {
+    pub async fn post(
+        &mut self,
+        target: &str,
+        media_type: &str,
+        body: String,
+    ) -> Result<Answer, SimulateError> {
         let request = Request::post(target)
             .header(HOST, &self.host)
             .header(CONTENT_TYPE, media_type)
@@ -91,7 +101,8 @@ impl Graph {
         let (head, body) = response.into_parts();
         #[expect(clippy::disallowed_methods, reason = "bounded by Limited")]
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| SimulateError::Answer)?;
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let content_type =
+            head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = String::from_utf8(body.to_bytes().to_vec()).map_err(|_| SimulateError::Answer)?;
         Ok(Answer { status: head.status, content_type, body })
     }
@@ -99,7 +110,8 @@ impl Graph {
 
 /// Today's form of the validation token, and how Graph writes it into the query.
 pub fn handshake_token(id: &str) -> (String, String) {
-    let token = format!("Validation: Testing client application reachability for subscription Request-Id: {id}");
+    let token =
+        format!("Validation: Testing client application reachability for subscription Request-Id: {id}");
     let encoded = token.replace(':', "%3a").replace(' ', "+");
     (token, encoded)
 }

@@ -69,7 +69,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         sockets.push(bind(address, "public").await?);
     }
     let admin_socket = bind(config.admin.listen, "admin").await?;
-    let addresses = sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.to_string());
+    let addresses =
+        sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.to_string());
 
     let stopping = CancellationToken::new();
     let admin = Admin {
@@ -117,12 +118,16 @@ pub fn webhook(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) 
 
 /// Reads the certificate and shows its end in the metrics.
 fn identity(tls: &Tls, metrics: &Metrics) -> Result<Option<Identity>, TlsError> {
-    let Tls::Files { certificate, private_key } = tls else { return Ok(None) };
+    let Tls::Files { certificate, private_key } = tls else {
+        return Ok(None);
+    };
     let identity = Identity::load(certificate, private_key)?;
     for host in &identity.facts.hosts {
         metrics.certificate(host, identity.facts.not_after);
     }
-    if SystemTime::UNIX_EPOCH + Duration::from_secs(identity.facts.not_after.unsigned_abs()) < SystemTime::now() {
+    if SystemTime::UNIX_EPOCH + Duration::from_secs(identity.facts.not_after.unsigned_abs())
+        < SystemTime::now()
+    {
         warn!(hosts = ?identity.facts.hosts, "the certificate has expired: Graph will not deliver to it");
     }
     Ok(Some(identity))
@@ -196,10 +201,13 @@ impl Tasks {
     async fn stop_all(mut self, within: Duration, signals: &mut Signals) {
         let owed = Deadline::after(within);
         for part in Part::STOP_ORDER {
-            let Some((_, stop)) = self.stops.iter().find(|(other, _)| *other == part) else { continue };
+            let Some((_, stop)) = self.stops.iter().find(|(other, _)| *other == part) else {
+                continue;
+            };
             stop.cancel();
             // The listener may take all but a second of the time; then the broker needs what is left.
-            let phase = if part == Part::Listener { owed.or_after(within.saturating_sub(RESERVED)) } else { owed };
+            let phase =
+                if part == Part::Listener { owed.or_after(within.saturating_sub(RESERVED)) } else { owed };
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {

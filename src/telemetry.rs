@@ -31,9 +31,14 @@ pub fn start(log: Log, environment: &Environment) -> Result<(), TelemetryError> 
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match resolve(log.format, environment) {
         LogFormat::Json => Box::new(tracing_subscriber::fmt::layer().json().with_writer(io::stderr)),
         LogFormat::Journald => Box::new(tracing_journald::layer().map_err(TelemetryError::NoJournal)?),
-        LogFormat::Text | LogFormat::Auto => {
+        LogFormat::Auto | LogFormat::Text => {
             let colours = io::stderr().is_terminal() && environment.get("NO_COLOR").is_none_or(str::is_empty);
-            Box::new(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(io::stderr))
+            Box::new(
+                tracing_subscriber::fmt::layer()
+                    .with_ansi(colours)
+                    .with_target(false)
+                    .with_writer(io::stderr),
+            )
         }
     };
     let logged = tracing_subscriber::registry().with(layer.with_filter(targets(log.level)));
@@ -46,7 +51,8 @@ fn resolve(format: LogFormat, environment: &Environment) -> LogFormat {
         LogFormat::Auto if environment.get("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal() => {
             LogFormat::Journald
         }
-        other => other,
+        LogFormat::Auto => LogFormat::Text,
+        LogFormat::Text | LogFormat::Json | LogFormat::Journald => format,
     }
 }
 

@@ -98,7 +98,8 @@ impl Verifier {
 
     /// Judges every item by itself; both halves keep the array's order.
     pub fn verify<'a>(&self, batch: Batch<'a>) -> Verified<'a> {
-        let mut verified = Verified { authentic: Vec::with_capacity(batch.notifications.len()), refused: Vec::new() };
+        let mut verified =
+            Verified { authentic: Vec::with_capacity(batch.notifications.len()), refused: Vec::new() };
         for notification in batch.notifications {
             match self.judge(&notification) {
                 Ok(client_state) => verified.authentic.push(Authentic { notification, client_state }),
@@ -133,7 +134,9 @@ impl Entry {
     ///
     /// An item without a tenant is admitted by an entry that lists its subscription, or that lists no tenants.
     fn admits(&self, notification: &Notification<'_>) -> bool {
-        let Some(subscription) = &notification.subscription_id else { return false };
+        let Some(subscription) = &notification.subscription_id else {
+            return false;
+        };
         let lists_subscription = self.subscriptions.contains(subscription.as_str());
         let subscription_fits = self.subscriptions.is_empty() || lists_subscription;
         let tenant_fits = match &notification.tenant_id {

@@ -95,7 +95,9 @@ impl Webhook {
         match route::target(request.method(), request.uri().path(), &self.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
             Target::Nowhere => (Route::Other, Reply::Refusal(Refusal::NotFound)),
-            Target::WrongMethod(allowed) => (Route::Other, Reply::Refusal(Refusal::MethodNotAllowed(allowed))),
+            Target::WrongMethod(allowed) => {
+                (Route::Other, Reply::Refusal(Refusal::MethodNotAllowed(allowed)))
+            }
             Target::Webhook => match handshake::token(request.uri().query()) {
                 Ok(Some(token)) => {
                     self.metrics.handshakes.count(Handshake::Echoed);
@@ -120,9 +122,10 @@ impl Webhook {
         match received {
             Ok(()) => Reply::Accepted,
             Err(refusal) => {
-                match refusal {
-                    Refusal::Unavailable(reason) => warn!(request = %receipt.request, %reason, "answered 503"),
-                    other => debug!(reason = %other, "request refused"),
+                if let Refusal::Unavailable(reason) = refusal {
+                    warn!(request = %receipt.request, %reason, "answered 503");
+                } else {
+                    debug!(reason = %refusal, "request refused");
                 }
                 let waits_for_us = head.headers.contains_key(EXPECT);
                 if matches!(refusal, Refusal::TooLarge | Refusal::Unsupported) && !waits_for_us {
@@ -159,14 +162,21 @@ impl Webhook {
 
 /// Compressed bodies and charsets other than UTF-8 are not read. The media type itself is not checked.
 fn media(headers: &HeaderMap) -> Result<(), Refusal> {
-    let plain = headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let plain = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let parameters = content_type.into_iter().flat_map(|value| value.split(';').skip(1));
     let mut charsets = parameters.filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
     });
-    if plain && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")) { Ok(()) } else { Err(Refusal::Unsupported) }
+    if plain && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")) {
+        Ok(())
+    } else {
+        Err(Refusal::Unsupported)
+    }
 }
 
 /// The books of one request: what was received has exactly one outcome, whatever happens to the request.
@@ -181,7 +191,11 @@ impl<'a> Tally<'a> {
     /// Counts what was received, now that the verdicts are known.
     fn of(verified: &Verified<'_>, metrics: &'a Metrics) -> Self {
         let (authentic, refused) = (verified.authentic(), verified.refused());
-        for notification in authentic.iter().map(|item| &item.notification).chain(refused.iter().map(|item| &item.notification)) {
+        for notification in authentic
+            .iter()
+            .map(|item| &item.notification)
+            .chain(refused.iter().map(|item| &item.notification))
+        {
             metrics.received.count(notification.kind);
         }
         for item in refused {

@@ -94,19 +94,28 @@ impl Report {
     }
 
     fn certificate(&mut self, facts: &Facts) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let days = (facts.not_after - now) / (24 * 60 * 60);
         let hosts = facts.hosts.join(", ");
         if facts.not_after <= now {
             self.add("tls", Verdict::Failed, format!("the certificate of {hosts} has expired: renew it"));
         } else if facts.not_before > now {
-            self.add("tls", Verdict::Failed, format!("the certificate of {hosts} is not valid yet: check the clock"));
+            self.add(
+                "tls",
+                Verdict::Failed,
+                format!("the certificate of {hosts} is not valid yet: check the clock"),
+            );
         } else if facts.hosts.is_empty() {
             let message = "the certificate names no host (subjectAltName): Graph will not trust it";
             self.add("tls", Verdict::Warning, message.to_owned());
         } else if days < DAYS_WARNED {
-            self.add("tls", Verdict::Warning, format!("the certificate of {hosts} ends in {days} days: renew it"));
+            self.add(
+                "tls",
+                Verdict::Warning,
+                format!("the certificate of {hosts} ends in {days} days: renew it"),
+            );
         } else {
             self.ok("tls", format!("certificate and key match; {hosts}; {days} days left"));
         }
@@ -116,7 +125,9 @@ impl Report {
         for url in &config.broker.urls {
             match probe(url, &config.broker).await {
                 Ok(()) => self.ok("broker", format!("{}: login, channels, confirms and topology", url.shown)),
-                Err(error) => self.add("broker", Verdict::Failed, format!("{}: {}", url.shown, Chain(&error))),
+                Err(error) => {
+                    self.add("broker", Verdict::Failed, format!("{}: {}", url.shown, Chain(&error)))
+                }
             }
         }
     }

@@ -57,7 +57,9 @@ impl Layer {
     pub(super) fn from_environment(environment: &BTreeMap<String, String>) -> Self {
         let mut layer = Self::default();
         for (variable, text) in environment {
-            let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+            let Some(name) = variable.strip_prefix(PREFIX) else {
+                continue;
+            };
             let key = name.to_lowercase().replace("__", ".");
             let structured = text.trim_start().starts_with(['[', '{']);
             let value = match text.parse() {
@@ -164,11 +166,15 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 }
 
 fn remove(dict: &mut Dict, key: &str) -> bool {
-    let Some((section, rest)) = key.split_once('.') else { return dict.remove(key).is_some() };
+    let Some((section, rest)) = key.split_once('.') else {
+        return dict.remove(key).is_some();
+    };
     match dict.get_mut(section) {
         Some(Value::Dict(_, inner)) => remove(inner, rest),
         Some(Value::Array(_, elements)) => {
-            let Some((index, rest)) = rest.split_once('.') else { return false };
+            let Some((index, rest)) = rest.split_once('.') else {
+                return false;
+            };
             match index.parse::<usize>().ok().and_then(|index| elements.get_mut(index)) {
                 Some(Value::Dict(_, inner)) => remove(inner, rest),
                 _ => false,

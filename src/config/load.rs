@@ -52,7 +52,7 @@ pub enum LoadError {
 }
 
 /// Where a configuration is looked for when none is named.
-pub const DEFAULT_FILES: [&str; 2] = ["/etc/graphhook/config.toml", "./config.toml"];
+const DEFAULT_FILES: [&str; 2] = ["/etc/graphhook/config.toml", "./config.toml"];
 
 impl Environment {
     /// The environment of this process.

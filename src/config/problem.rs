@@ -49,7 +49,7 @@ pub(super) fn describe(kind: &Kind) -> String {
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
             format!("expected {expected}, found {}", type_name(actual))
         }
-        Kind::UnknownField(name, known) => unknown("unknown key", name, known),
+        Kind::UnknownField(name, known) => unknown(name, known),
         Kind::UnknownVariant(_, known) => format!("expected one of {}", known.join(", ")),
         Kind::InvalidLength(..)
         | Kind::MissingField(_)
@@ -61,16 +61,9 @@ pub(super) fn describe(kind: &Kind) -> String {
     }
 }
 
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let nearest = known.iter().max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)));
-    match nearest {
-        Some(nearest) if likeness(name, nearest) > 0.6 => format!("{what}; did you mean {nearest}?"),
-        _ => format!("{what}; known here: {}", known.join(", ")),
-    }
-}
-
-fn likeness(a: &str, b: &str) -> f64 {
-    strsim::jaro_winkler(a, b)
+fn unknown(name: &str, known: &[&str]) -> String {
+    let nearest = known.iter().min_by_key(|known| strsim::osa_distance(name, known));
+    nearest.map_or("unknown key".to_owned(), |nearest| format!("unknown key; did you mean {nearest}?"))
 }
 
 fn type_name(actual: &Actual) -> &'static str {

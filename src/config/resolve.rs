@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientState, Config, Environment, Limits, Loaded, Log,
-    Server, Tls, Topology,
+    Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientState, Config, Environment, Limits, Loaded,
+    Log, Server, Tls, Topology,
     layers::Layers,
     problem::{Problem, Problems},
     raw::{
@@ -81,7 +81,10 @@ impl Resolver<'_> {
         for (index, path) in paths.iter().enumerate() {
             let key = format!("server.paths.{index}");
             if !path.starts_with('/') || path.contains(['?', '#', ' ', '%']) {
-                self.problem(&key, "expected a path such as \"/graph/notifications\", without query or escapes");
+                self.problem(
+                    &key,
+                    "expected a path such as \"/graph/notifications\", without query or escapes",
+                );
             } else if path == crate::webhook::route::HEALTH {
                 self.problem(&key, "this path is taken by the health check of the public listener");
             } else if !seen.insert(path) {
@@ -96,7 +99,10 @@ impl Resolver<'_> {
     fn tls(&mut self, raw: RawTls) -> Tls {
         match raw.mode {
             TlsMode::Off => {
-                self.warning("server.tls.mode", "the public listener speaks plain HTTP: put a proxy in front");
+                self.warning(
+                    "server.tls.mode",
+                    "the public listener speaks plain HTTP: put a proxy in front",
+                );
                 Tls::Off
             }
             TlsMode::Files => Tls::Files { certificate: raw.certificate, private_key: raw.private_key },
@@ -116,15 +122,21 @@ impl Resolver<'_> {
 
     fn client_states(&mut self, raw: Vec<RawClientState>) -> Vec<ClientState> {
         if raw.is_empty() {
-            self.problem("client_states", "the table of secrets is empty: every notification would be refused");
+            self.problem(
+                "client_states",
+                "the table of secrets is empty: every notification would be refused",
+            );
         }
         let mut entries: Vec<ClientState> = Vec::new();
         for (index, entry) in raw.into_iter().enumerate() {
             let key = format!("client_states.{index}");
             let name = self.name(&key, entry.name.unwrap_or_default(), &entries);
-            let Some(secret) = self.client_state_secret(&format!("{key}.secret"), entry.secret) else { continue };
+            let Some(secret) = self.client_state_secret(&format!("{key}.secret"), entry.secret) else {
+                continue;
+            };
             if let Some(other) = entries.iter().find(|other| other.secret == secret) {
-                let message = format!("the same secret as of {:?}: a leak of one is a leak of both", other.name);
+                let message =
+                    format!("the same secret as of {:?}: a leak of one is a leak of both", other.name);
                 self.warning(&format!("{key}.secret"), message);
             }
             entries.push(ClientState {
@@ -170,7 +182,9 @@ impl Resolver<'_> {
         let mut urls = Vec::new();
         for (index, url) in raw.urls.into_iter().enumerate() {
             let key = format!("broker.urls.{index}");
-            let Some(secret) = self.secret(&key, url) else { continue };
+            let Some(secret) = self.secret(&key, url) else {
+                continue;
+            };
             match broker_url(secret) {
                 Ok(url) => urls.push(url),
                 Err(message) => self.problem(&key, message),
@@ -188,7 +202,10 @@ impl Resolver<'_> {
         });
         let in_flight_bytes = self.size("broker.in_flight_bytes", raw.in_flight_bytes);
         if in_flight_bytes < body_bytes_max {
-            self.problem("broker.in_flight_bytes", "less than server.limits.body: the largest item never fits");
+            self.problem(
+                "broker.in_flight_bytes",
+                "less than server.limits.body: the largest item never fits",
+            );
         }
         Broker {
             urls,
@@ -202,7 +219,11 @@ impl Resolver<'_> {
             connect_within: self.time("broker.connect_within", raw.connect_within),
             quarantine: raw.quarantine,
             channels: self.count("broker.channels", raw.channels, CHANNELS_MAX),
-            in_flight_messages: self.count("broker.in_flight_messages", raw.in_flight_messages, IN_FLIGHT_MAX),
+            in_flight_messages: self.count(
+                "broker.in_flight_messages",
+                raw.in_flight_messages,
+                IN_FLIGHT_MAX,
+            ),
             in_flight_bytes,
             tls: self.broker_tls(&raw.tls),
         }
@@ -351,8 +372,10 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
             _ => false,
         };
         if !known {
-            return Err(format!("parameter {name}: known are heartbeat (seconds), frame_max, channel_max and \
-                 auth_mechanism (plain, external, amqplain)"));
+            return Err(format!(
+                "parameter {name}: known are heartbeat (seconds), frame_max, channel_max and \
+                 auth_mechanism (plain, external, amqplain)"
+            ));
         }
     }
     let port = url.port().unwrap_or(default_port);

@@ -1,1 +1,270 @@
-//! Tests.
+//! The configuration as a whole: layers, problems, defaults, and what is never printed.
+
+use std::collections::BTreeMap;
+
+use super::{load::load_text, raw::Raw, *};
+
+const LEAST: &str = "[[client_states]]\nname = \"mail\"\nsecret = \"correct horse battery\"\n";
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Environment { variables: pairs.collect::<BTreeMap<_, _>>() }
+}
+
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Problems> {
+    load_text("config.toml", text, &environment(variables))
+}
+
+/// Loads a text that is wrong; returns the problems as lines.
+#[track_caller]
+fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let problems = load(text, variables).expect_err("this configuration is wrong");
+    problems.0.iter().map(Problem::to_string).collect()
+}
+
+#[track_caller]
+fn check_problem(text: &str, key: &str, words: &str) {
+    let text = if text.contains("[[client_states]]") { text.to_owned() } else { format!("{text}\n{LEAST}") };
+    let problems = load(&text, &[]).expect_err(&text).0;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].key, key);
+    assert!(problems[0].message.contains(words), "{problems:?}");
+    assert!(problems[0].origin.starts_with("config.toml:"), "{problems:?}");
+}
+
+#[test]
+fn the_shipped_file_says_what_the_code_does() {
+    let shipped: Raw = toml::from_str(EXAMPLE).expect("config.toml is right");
+    assert_eq!(shipped, Raw::default());
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let debug = format!("{:?}", Raw::default());
+    let fields = debug
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| debug.contains(&format!("{word}: ")));
+    let mut seen = 0;
+    for field in fields.filter(|word| !word.is_empty() && word.starts_with(|c: char| c.is_lowercase())) {
+        if ["spool", "directory", "max_size"].contains(&field) {
+            continue;
+        }
+        assert!(EXAMPLE.contains(field), "config.toml does not mention {field}");
+        seen += 1;
+    }
+    assert!(seen > 30, "only {seen} keys");
+}
+
+#[test]
+fn the_least_that_works() {
+    let loaded = load(LEAST, &[]).expect("right");
+    assert_eq!(loaded.warnings, []);
+    assert_eq!(loaded.config.server.listen[0].to_string(), "[::]:8443");
+    assert_eq!(loaded.config.broker.urls[0].shown, "amqp://127.0.0.1:5672/%2f");
+    assert_eq!(loaded.config.client_states[0].secret.expose(), "correct horse battery");
+}
+
+#[test]
+fn variables_win_over_the_file() {
+    let text = format!("{LEAST}[server]\nanswer_within = \"2s\"\n[broker]\ndeclare = true\n");
+    let variables = [
+        ("GRAPHHOOK_SERVER__ANSWER_WITHIN", "1500ms"),
+        ("GRAPHHOOK_SERVER__LISTEN", "[\"127.0.0.1:0\"]"),
+        ("GRAPHHOOK_SERVER__LIMITS__CONNECTIONS", "77"),
+        ("GRAPHHOOK_BROKER__DECLARE", "false"),
+        ("GRAPHHOOK_BROKER__EXCHANGE", "0123456"),
+        ("GRAPHHOOK_CLIENT_STATES", "[{name = \"env\", secret = \"true\"}]"),
+        ("OTHER", "x"),
+    ];
+    let config = load(&text, &variables).expect("right").config;
+    assert_eq!(config.server.answer_within, Duration::from_millis(1500));
+    assert_eq!(config.server.listen[0].to_string(), "127.0.0.1:0");
+    assert_eq!(config.server.limits.connections_max, 77);
+    assert_eq!(config.broker.topology, Topology::Check);
+    assert_eq!(config.broker.exchange, "0123456");
+    assert_eq!((config.client_states.len(), config.client_states[0].secret.expose()), (1, "true"));
+}
+
+#[test]
+fn everything_wrong_is_found_in_one_run() {
+    let text = r#"
+[server]
+listen = ["8443"]
+answer_within = 2500
+pathes = ["/x"]
+[server.limits]
+body = "big"
+[[client_states]]
+name = "a"
+secrt = "x"
+[[client_states]]
+name = "a"
+secret = { fil = "x" }
+[broker]
+urls = ["http://localhost"]
+queue_type = "mirrored"
+routing_key = "{knd}"
+[lgo]
+level = "info"
+"#;
+    let lines =
+        problems(text, &[("GRAPHHOOK_BROKER__DECLAR", "true"), ("GRAPHHOOK_ADMIN__LISTEN", "nowhere")]);
+    let expected = [
+        "broker.declar (GRAPHHOOK_BROKER__DECLAR): unknown key; did you mean declare?",
+        "broker.queue_type (config.toml:16): expected one of quorum, classic, stream",
+        "client_states.0.secrt (config.toml:10): unknown key; did you mean secret?",
+        "client_states.0.secret (config.toml:8): missing: a string or one of { file = … }, { env = … }, { credential = … }",
+        "lgo (config.toml:18): unknown key; did you mean log?",
+        "server.answer_within (config.toml:4): expected a duration with its unit, such as \"1500ms\" or \"2s\"",
+        "server.limits.body (config.toml:7): expected a size with its unit, such as \"64KiB\" or \"4MiB\"",
+        "server.pathes (config.toml:5): unknown key; did you mean paths?",
+        "server.listen.0 (config.toml:3): expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"",
+        "broker.urls.0 (config.toml:15): expected amqp:// or amqps://",
+        "admin.listen (GRAPHHOOK_ADMIN__LISTEN): expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"",
+    ];
+    for line in expected {
+        assert!(lines.iter().any(|other| other == line), "{line}\nnot in\n{}", lines.join("\n"));
+    }
+    for start in [
+        "client_states.1.secret (config.toml:13)",
+        "client_states.1.name (config.toml:12): another entry",
+        "broker.routing_key (config.toml:17): no placeholder {knd}",
+    ] {
+        assert!(lines.iter().any(|line| line.starts_with(start)), "{start}\nnot in\n{}", lines.join("\n"));
+    }
+    assert_eq!(lines.len(), expected.len() + 3, "{}", lines.join("\n"));
+}
+
+#[test]
+fn single_problems() {
+    check_problem("[server]\npaths = [\"graph\"]", "server.paths.0", "expected a path");
+    check_problem("[server]\npaths = [\"/a\", \"/a\"]", "server.paths.1", "twice");
+    check_problem("[server]\npaths = [\"/healthz\"]", "server.paths.0", "health");
+    check_problem("[server]\npaths = []", "server.paths", "at least one");
+    check_problem("[server]\nlisten = [7]", "server.listen.0", "found a number");
+    check_problem("[server.tls]\nmode = \"acme\"", "server.tls.mode", "expected one of files, off");
+    check_problem("[server.limits]\nitems = 0", "server.limits.items", "at least 1");
+    check_problem("[server.limits]\nbody_within = \"0s\"", "server.limits.body_within", "more than 0 s");
+    check_problem("[broker]\nurls = []", "broker.urls", "at least one");
+    check_problem("[broker]\nurls = [\"amqp://h/a/b\"]", "broker.urls.0", "one path segment");
+    check_problem("[broker]\nurls = [\"amqp://h/?cacertfile=x\"]", "broker.urls.0", "parameter cacertfile");
+    check_problem("[broker]\nexchange = \"amq.topic\"", "broker.exchange", "belong to RabbitMQ");
+    check_problem(
+        &format!("[broker]\nexchange = \"{}\"", "e".repeat(250)),
+        "broker.exchange",
+        "1 to 247 bytes",
+    );
+    check_problem("[broker]\nin_flight_bytes = \"1MiB\"", "broker.in_flight_bytes", "never fits");
+    check_problem("[broker]\nchannels = 17", "broker.channels", "at most 16");
+    check_problem("[[client_states]]\nname = \"a\"", "client_states.0.secret", "missing");
+    check_problem("[[client_states]]\nsecret = \"a\"", "client_states.0.name", "needs a name");
+    check_problem("[[client_states]]\nname = \"a\"\nsecret = \"\"", "client_states.0.secret", "empty");
+    let long = "x".repeat(256);
+    check_problem(
+        &format!("[[client_states]]\nname = \"a\"\nsecret = \"{long}\""),
+        "client_states.0.secret",
+        "255",
+    );
+    check_problem(
+        "[[client_states]]\nname = \"a\"\nsecret = { env = \"NO_SUCH\" }",
+        "client_states.0.secret",
+        "NO_SUCH is not set",
+    );
+    check_problem(
+        "[[client_states]]\nname = \"a\"\nsecret = { credential = \"c\" }",
+        "client_states.0.secret",
+        "LoadCredential=c",
+    );
+    check_problem(
+        "[[client_states]]\nname = \"a\"\nsecret = { file = \"/nonexistent\" }",
+        "client_states.0.secret",
+        "cannot read /nonexistent",
+    );
+}
+
+#[test]
+fn an_empty_table_is_refused() {
+    assert!(problems("", &[])[0].starts_with("client_states (default): the table of secrets is empty"));
+}
+
+#[test]
+fn what_is_not_toml_is_named_by_line_and_never_quoted() {
+    let lines = problems("[server]\npassword hunter2\nsecret = \"hunter2\n", &[]);
+    assert!(lines[0].starts_with("config.toml:2: not TOML"), "{lines:?}");
+    assert!(!lines.join(" ").contains("hunter2"), "{lines:?}");
+}
+
+#[test]
+fn secrets_come_from_files_variables_and_credentials() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("one"), "from a file \n\n").expect("written");
+    std::fs::write(directory.path().join("two"), "from systemd").expect("written");
+    let path = directory.path().to_str().expect("UTF-8");
+    let text = format!(
+        "[[client_states]]\nname = \"a\"\nsecret = {{ file = \"{path}/one\" }}\n\
+         [[client_states]]\nname = \"b\"\nsecret = {{ env = \"GRAPHHOOK_MAIL\" }}\n\
+         [[client_states]]\nname = \"c\"\nsecret = {{ credential = \"two\" }}\n"
+    );
+    let loaded =
+        load(&text, &[("GRAPHHOOK_MAIL", "0123456"), ("CREDENTIALS_DIRECTORY", path)]).expect("right");
+    let secrets: Vec<&str> = loaded.config.client_states.iter().map(|entry| entry.secret.expose()).collect();
+    assert_eq!(secrets, ["from a file \n", "0123456", "from systemd"]);
+}
+
+#[test]
+fn odd_things_are_warnings() {
+    let text = "[[client_states]]\nname = \"a\"\nsecret = \"short\"\n[[client_states]]\nname = \"b\"\nsecret = \"short\"\n\
+                [server]\nanswer_within = \"4s\"\n[server.tls]\nmode = \"off\"\n[spool]\ndirectory = \"/x\"\n";
+    let loaded = load(text, &[]).expect("right");
+    let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "server.answer_within",
+            "server.tls.mode",
+            "client_states.0.secret",
+            "client_states.1.secret",
+            "client_states.1.secret",
+            "spool"
+        ]
+    );
+}
+
+#[test]
+fn broker_urls_are_shown_without_what_is_secret() {
+    for (url, host, port, shown) in [
+        ("amqp://u:hunter2@h", "h", 5672, "amqp://h:5672/%2f"),
+        ("amqps://u:hunter2@h/v?heartbeat=5", "h", 5671, "amqps://h:5671/v"),
+        ("amqp://[::1]:77/%2f", "::1", 77, "amqp://[::1]:77/%2f"),
+        ("amqp://127.0.0.1/", "127.0.0.1", 5672, "amqp://127.0.0.1:5672/"),
+    ] {
+        let text = format!("{LEAST}[broker]\nurls = [\"{url}\"]\n");
+        let config = load(&text, &[]).expect(url).config;
+        let found = &config.broker.urls[0];
+        assert_eq!((found.host.as_str(), found.port, found.shown.as_str()), (host, port, shown));
+    }
+}
+
+#[test]
+fn nothing_prints_a_secret() {
+    let text =
+        "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n[broker]\nurls = [\"amqp://u:hunter2@h/\"]\n";
+    let loaded = load(text, &[]).expect("right");
+    let raw: Raw = toml::from_str(text).expect("TOML");
+    let printed = format!("{loaded:?} {raw:?}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+    for wrong in [
+        "[[client_states]]\nname = \"a\"\nsecret = [\"hunter2\"]\n",
+        "[[client_states]]\nname = \"a\"\nsecret = { value = \"hunter2\" }\n",
+        "[[client_states]]\nname = { x = \"hunter2\" }\nsecret = 1\n",
+        "[broker]\nurls = [\"hunter2\"]\n",
+        "[broker]\nurls = [\"amqp://u:hunter2@:x/\"]\n",
+        "[server]\nanswer_within = \"hunter2\"\n",
+        "[log]\nlevel = \"hunter2\"\n",
+        "client_states = \"hunter2\"\n",
+        "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\nsecret = \"hunter2\"\n",
+    ] {
+        let lines = problems(wrong, &[]).join("\n");
+        assert!(!lines.contains("hunter2"), "{lines}");
+    }
+}

@@ -210,7 +210,8 @@ impl Session {
                 let channel = confirming_channel(&connection, within).await?;
                 let (way, parcels) = mpsc::channel(broker.in_flight_messages);
                 let exchange = short(&broker.exchange);
-                let publisher = Publisher::new(channel, exchange, broker.confirm_within, Arc::clone(&metrics));
+                let publisher =
+                    Publisher::new(channel, exchange, broker.confirm_within, Arc::clone(&metrics));
                 publishers.spawn(publisher.run(parcels));
                 ways.push(way);
             }
@@ -300,22 +301,27 @@ async fn connect(url: &BrokerUrl, broker: &Broker, fuse: &Fuse) -> Result<Connec
         .with_connection_name(format!("graphhook {}", env!("CARGO_PKG_VERSION")).into());
     let (host, port, within, line) = (url.host.clone(), url.port, broker.connect_within, fuse.clone());
     // Dialling has its own deadline inside; the one outside is for the broker that accepts and then says nothing.
-    let connection = Connection::connector(uri, runtime, async move |_, runtime| {
-        let dial = async {
-            let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port)).await?.collect();
-            let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                plain.get_ref().set_nodelay(true)?;
-                line.wire(plain.get_ref().as_fd().try_clone_to_owned()?.into());
-            }
-            match &tls {
-                None => Ok(stream),
-                Some(tls) => stream.into_rustls(tls, &host).await,
-            }
-        };
-        let dialled = tokio::time::timeout(within, dial).await;
-        Ok(dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?)
-    }, properties);
+    let connection = Connection::connector(
+        uri,
+        runtime,
+        async move |_, runtime| {
+            let dial = async {
+                let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port)).await?.collect();
+                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                if let AsyncTcpStream::Plain(plain) = &stream {
+                    plain.get_ref().set_nodelay(true)?;
+                    line.wire(plain.get_ref().as_fd().try_clone_to_owned()?.into());
+                }
+                match &tls {
+                    None => Ok(stream),
+                    Some(tls) => stream.into_rustls(tls, &host).await,
+                }
+            };
+            let dialled = tokio::time::timeout(within, dial).await;
+            Ok(dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?)
+        },
+        properties,
+    );
     step(within * 2, "connecting", connection).await
 }
 
@@ -324,7 +330,8 @@ fn tls(config: &BrokerTls) -> std::io::Result<RustlsConnector> {
     let trust = match &config.ca {
         None => RustlsConnectorConfig::new_with_native_certs()?,
         Some(pem) => {
-            let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(invalid)?;
+            let certificates =
+                CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(invalid)?;
             RustlsConnectorConfig::default().with_parsable_certificates(certificates)
         }
     };
@@ -333,7 +340,8 @@ fn tls(config: &BrokerTls) -> std::io::Result<RustlsConnector> {
         Some(identity) => {
             let chain = CertificateDer::pem_slice_iter(&identity.certificate);
             let chain = chain.collect::<Result<_, _>>().map_err(invalid)?;
-            let key = PrivateKeyDer::from_pem_slice(identity.private_key.expose().as_bytes()).map_err(invalid)?;
+            let key =
+                PrivateKeyDer::from_pem_slice(identity.private_key.expose().as_bytes()).map_err(invalid)?;
             trust.connector_with_single_cert(chain, key)
         }
     }

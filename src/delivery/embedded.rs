@@ -60,7 +60,10 @@ impl Embedded {
         let (written, told) = oneshot::channel();
         let send = self.requests.send(Request { envelopes, written });
         owed.limit(send).await.map_err(|Elapsed| Undeliverable::Full)?.map_err(|_| Undeliverable::Away)?;
-        owed.limit(told).await.map_err(|Elapsed| Undeliverable::Unconfirmed)?.map_err(|_| Undeliverable::Closed)
+        owed.limit(told)
+            .await
+            .map_err(|Elapsed| Undeliverable::Unconfirmed)?
+            .map_err(|_| Undeliverable::Closed)
     }
 }
 

@@ -90,7 +90,14 @@ impl Publisher {
         confirm_within: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { channel, exchange, confirm_within, metrics, in_flight: HashMap::new(), returned: HashMap::new() }
+        Self {
+            channel,
+            exchange,
+            confirm_within,
+            metrics,
+            in_flight: HashMap::new(),
+            returned: HashMap::new(),
+        }
     }
 
     /// Publishes what comes in until all senders are gone and everything is confirmed.
@@ -176,10 +183,12 @@ impl Publisher {
                     continue;
                 }
             };
-            match self.judge(&parcel.envelope.message_id, &confirm)? {
-                // Once whoever waited has given up, publishing it again would help nobody.
-                Verdict::Unknown if !parcel.fate.is_closed() => again.push(parcel),
-                verdict => self.tell(parcel, &verdict, published.elapsed()),
+            let verdict = self.judge(&parcel.envelope.message_id, &confirm)?;
+            // Once whoever waited has given up, publishing it again would help nobody.
+            if verdict == Verdict::Unknown && !parcel.fate.is_closed() {
+                again.push(parcel);
+            } else {
+                self.tell(parcel, &verdict, published.elapsed());
             }
         }
         failed.map_or(Ok(again), Err)

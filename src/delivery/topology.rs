@@ -25,7 +25,9 @@ pub struct TopologyError {
 /// Declares or checks what consumers need. A failure closes the channel.
 pub(super) async fn establish(channel: &Channel, broker: &Broker) -> Result<(), TopologyError> {
     exchange(channel, &broker.exchange, broker.topology).await?;
-    let Some(queue_name) = &broker.queue else { return Ok(()) };
+    let Some(queue_name) = &broker.queue else {
+        return Ok(());
+    };
     let arguments = table([("x-queue-type", text(queue_type(broker.queue_type)))]);
     queue(channel, queue_name, arguments, broker.topology).await?;
     if broker.topology == Topology::Declare {
@@ -61,7 +63,8 @@ async fn exchange(channel: &Channel, name: &str, topology: Topology) -> Result<(
         durable: true,
         ..ExchangeDeclareOptions::default()
     };
-    let declared = channel.exchange_declare(short(name), ExchangeKind::Topic, options, FieldTable::default()).await;
+    let declared =
+        channel.exchange_declare(short(name), ExchangeKind::Topic, options, FieldTable::default()).await;
     declared.map_err(|source| TopologyError { what: "exchange", name: name.to_owned(), source })
 }
 
@@ -83,7 +86,8 @@ async fn queue(
 async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<(), TopologyError> {
     let everything = ShortString::from("#");
     let options = QueueBindOptions::default();
-    let bound = channel.queue_bind(short(queue), short(exchange), everything, options, FieldTable::default()).await;
+    let bound =
+        channel.queue_bind(short(queue), short(exchange), everything, options, FieldTable::default()).await;
     bound.map_err(|source| TopologyError { what: "binding of queue", name: queue.to_owned(), source })
 }
 

@@ -45,7 +45,9 @@ enum Field {
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TemplateError {
     /// A name in braces that stands for nothing.
-    #[error("no placeholder {{{0}}}; known are {{kind}}, {{resource_type}}, {{change}}, {{tenant_id}}, {{subscription_id}} and {{client_state}}")]
+    #[error(
+        "no placeholder {{{0}}}; known are {{kind}}, {{resource_type}}, {{change}}, {{tenant_id}}, {{subscription_id}} and {{client_state}}"
+    )]
     Unknown(String),
     /// `{` without `}`, or the other way round.
     #[error("a brace has no partner")]
@@ -63,11 +65,17 @@ impl Template {
         let mut rest = text;
         while let Some((literal, tail)) = rest.split_once('{') {
             let (name, tail) = tail.split_once('}').ok_or(TemplateError::Unbalanced)?;
-            parts.push(Part::Literal(literal.to_owned()));
-            parts.push(Part::Field(Field::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?));
+            if !literal.is_empty() {
+                parts.push(Part::Literal(literal.to_owned()));
+            }
+            parts.push(Part::Field(
+                Field::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?,
+            ));
             rest = tail;
         }
-        parts.push(Part::Literal(rest.to_owned()));
+        if !rest.is_empty() {
+            parts.push(Part::Literal(rest.to_owned()));
+        }
         let is_loose = |part: &Part| matches!(part, Part::Literal(text) if text.contains('}'));
         if parts.iter().any(is_loose) { Err(TemplateError::Unbalanced) } else { Ok(Self(parts)) }
     }
@@ -88,7 +96,8 @@ impl Template {
 impl Default for Template {
     fn default() -> Self {
         let dot = || Part::Literal(".".to_owned());
-        let [kind, resource_type, change] = [Field::Kind, Field::ResourceType, Field::Change].map(Part::Field);
+        let [kind, resource_type, change] =
+            [Field::Kind, Field::ResourceType, Field::Change].map(Part::Field);
         Self(vec![kind, dot(), resource_type, dot(), change])
     }
 }

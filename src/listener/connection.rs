@@ -23,7 +23,9 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
         debug!(%error, "the connection ended before it began");
         return;
     }
-    let Some(tls) = &shared.tls else { return http(stream, shared, stop).await };
+    let Some(tls) = &shared.tls else {
+        return http(stream, shared, stop).await;
+    };
     match Deadline::after(shared.limits.handshake_within).limit(tls.accept(stream)).await {
         Ok(Ok(stream)) => http(stream, shared, stop).await,
         Ok(Err(error)) => {

@@ -73,10 +73,21 @@ impl Identity {
         let (chain_pem, key_pem) = (read(certificate)?, read(private_key)?);
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain_pem)
             .collect::<Result<_, _>>()
-            .and_then(|chain: Vec<_>| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
-            .map_err(|source| TlsError::NotPem { path: certificate.to_owned(), what: "certificate", source })?;
-        let key = PrivateKeyDer::from_pem_slice(&key_pem)
-            .map_err(|source| TlsError::NotPem { path: private_key.to_owned(), what: "private key", source })?;
+            .and_then(
+                |chain: Vec<_>| {
+                    if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) }
+                },
+            )
+            .map_err(|source| TlsError::NotPem {
+                path: certificate.to_owned(),
+                what: "certificate",
+                source,
+            })?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|source| TlsError::NotPem {
+            path: private_key.to_owned(),
+            what: "private key",
+            source,
+        })?;
         Self::new(chain, key)
     }
 
@@ -110,7 +121,11 @@ impl Facts {
         let names = x509.subject_alternative_name().ok().flatten();
         let hosts = names.into_iter().flat_map(|names| &names.value.general_names).filter_map(host).collect();
         let validity = x509.validity();
-        Ok(Self { hosts, not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+        Ok(Self {
+            hosts,
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+        })
     }
 }
 

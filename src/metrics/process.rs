@@ -19,7 +19,9 @@ pub(super) struct Process;
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         // A system that hides /proc costs these metrics, not the page.
-        let Ok(figures) = Figures::read() else { return Ok(()) };
+        let Ok(figures) = Figures::read() else {
+            return Ok(());
+        };
         let cpu = ConstCounter::new(figures.cpu_seconds);
         let help = "User and system CPU time";
         cpu.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?)?;

@@ -39,7 +39,8 @@ impl<'a> Member<'a> {
 
     /// Whether the member stands there more than once, and not always with one value.
     pub(super) fn contradicts(&self) -> bool {
-        let differs = |raw: &&str| Some(*raw) != self.raw && (text(raw).is_none() || text(raw) != self.text());
+        let differs =
+            |raw: &&str| Some(*raw) != self.raw && (text(raw).is_none() || text(raw) != self.text());
         self.earlier.iter().any(differs)
     }
 }
@@ -47,7 +48,11 @@ impl<'a> Member<'a> {
 /// Decodes a JSON string; `None` for anything else and for lone surrogates. Borrows unless there are escapes.
 fn text(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(raw).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// An object that keeps some of its members: those that its type asks for.

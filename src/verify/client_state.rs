@@ -23,7 +23,10 @@ impl std::fmt::Debug for Digest {
 }
 
 /// The index of the first candidate that equals `claim`. Looks at every candidate, whatever it finds.
-pub(super) fn first_equal<'a>(claim: &Digest, candidates: impl Iterator<Item = (usize, &'a Digest)>) -> Option<usize> {
+pub(super) fn first_equal<'a>(
+    claim: &Digest,
+    candidates: impl Iterator<Item = (usize, &'a Digest)>,
+) -> Option<usize> {
     let mut found = Choice::from(0);
     let mut index = 0_u64;
     for (candidate, digest) in candidates {

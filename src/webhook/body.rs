@@ -47,7 +47,9 @@ async fn gather(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, BodyErro
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(bytes_max).min(bytes_max);
     let mut whole = Whole::Nothing;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
         whole = whole.and(data, announced);
         if whole.len() > bytes_max {
             return Err(BodyError::TooLarge);

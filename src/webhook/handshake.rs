@@ -37,7 +37,11 @@ pub(super) fn token(query: Option<&str>) -> Result<Option<Token>, BadToken> {
 fn decode(value: &str) -> Result<Token, BadToken> {
     let token = form_decode(value).ok_or(BadToken)?;
     let is_harmless = |character: char| !matches!(character, '<' | '>' | '\0'..='\x1f' | '\x7f');
-    if token.len() <= TOKEN_BYTES_MAX && token.chars().all(is_harmless) { Ok(Token(token)) } else { Err(BadToken) }
+    if token.len() <= TOKEN_BYTES_MAX && token.chars().all(is_harmless) {
+        Ok(Token(token))
+    } else {
+        Err(BadToken)
+    }
 }
 
 /// Decodes `application/x-www-form-urlencoded` once. Libraries do the same, but mend broken escapes and broken
@@ -93,7 +97,9 @@ mod tests {
     #[test]
     fn what_is_no_handshake() {
         assert_eq!(token(None), Ok(None));
-        for query in ["", "a=b", "validationToken", "validationToken=", "validationtoken=x", "xvalidationToken=x"] {
+        for query in
+            ["", "a=b", "validationToken", "validationToken=", "validationtoken=x", "xvalidationToken=x"]
+        {
             check(query, Ok(None));
         }
         check("validationToken=&validationToken=abc", Ok(Some("abc")));

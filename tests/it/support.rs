@@ -1,9 +1,6 @@
 //! What the tests stand on: a real broker, the real program, a client, faults and bounded waits.
 
-#![allow(
-    dead_code,
-    reason = "support offers whole tools; not every test run uses every one"
-)]
+#![allow(dead_code, reason = "support offers whole tools; not every test run uses every one")]
 
 pub mod broker;
 pub mod certs;

@@ -57,14 +57,19 @@ impl Rehearsal<'_> {
         let right = answer.status == StatusCode::OK
             && answer.body == token
             && answer.content_type.as_deref() == Some("text/plain; charset=utf-8");
-        report(right, "handshake", &format!("{}, the token came back decoded: {right}", answer.status.as_u16()));
+        report(
+            right,
+            "handshake",
+            &format!("{}, the token came back decoded: {right}", answer.status.as_u16()),
+        );
         Ok(right)
     }
 
     async fn play(&self, graph: &mut Graph, scene: &Scene<'_>) -> anyhow::Result<bool> {
         let before = Reason::ALL.map(|reason| self.metrics.refused.get(reason));
         self.delivered.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let answer = graph.post(NOTIFICATIONS, "application/json; charset=utf-8", collection(&scene.items)).await;
+        let answer =
+            graph.post(NOTIFICATIONS, "application/json; charset=utf-8", collection(&scene.items)).await;
         let status = answer.context("no answer")?.status;
 
         let delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -73,7 +78,9 @@ impl Rehearsal<'_> {
             refused.extend((before..self.metrics.refused.get(reason)).map(|_| reason));
         }
         let expected = scene.delivered.iter().map(|(key, id)| ((*key).to_owned(), (*id).to_owned()));
-        let right = status == StatusCode::ACCEPTED && expected.eq(delivered.iter().cloned()) && refused == scene.refused;
+        let right = status == StatusCode::ACCEPTED
+            && expected.eq(delivered.iter().cloned())
+            && refused == scene.refused;
         let mut words = vec![status.as_u16().to_string()];
         words.extend(delivered.iter().map(|(key, id)| format!("accepted {id} as {key}")));
         words.extend(refused.iter().map(|reason| format!("refused one: {}", reason.as_str())));
@@ -84,15 +91,26 @@ impl Rehearsal<'_> {
     /// Every item sent has exactly one outcome.
     fn balance(&self) -> bool {
         let received: u64 = Kind::ALL.into_iter().map(|kind| self.metrics.received.get(kind)).sum();
-        let [published, refused] = [Outcome::Published, Outcome::Refused].map(|o| self.metrics.outcomes.get(o));
+        let [published, refused] =
+            [Outcome::Published, Outcome::Refused].map(|o| self.metrics.outcomes.get(o));
         let right = received == published + refused && received > 0;
-        report(right, "equation", &format!("{received} received = {published} published + {refused} refused"));
+        report(
+            right,
+            "equation",
+            &format!("{received} received = {published} published + {refused} refused"),
+        );
         right
     }
 }
 
 fn scenes(secret: &str) -> [Scene<'_>; 4] {
-    let item = |id, subscription, tenant, client_state, event| Item { id, subscription, tenant, client_state, event };
+    let item = |id, subscription, tenant, client_state, event| Item {
+        id,
+        subscription,
+        tenant,
+        client_state,
+        event,
+    };
     let (ours, [mail, calendar, files], [contoso, fabrikam]) = (Some(secret), SUBSCRIPTIONS, TENANTS);
     [
         Scene {

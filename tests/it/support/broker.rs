@@ -63,9 +63,7 @@ impl Node {
     /// there, so names should come from [`unique`](super::queue::unique).
     pub async fn faulty() -> Faulty {
         static FAULTY: OnceCell<tokio::sync::Mutex<Node>> = OnceCell::const_new();
-        let node = FAULTY
-            .get_or_init(async || tokio::sync::Mutex::new(Self::launch().await))
-            .await;
+        let node = FAULTY.get_or_init(async || tokio::sync::Mutex::new(Self::launch().await)).await;
         let node = node.lock().await;
         node.heal().await;
         node
@@ -155,28 +153,19 @@ impl Node {
         let limit = if on { WATERMARK_ALARMING } else { WATERMARK };
         self.ctl(&["set_vm_memory_high_watermark", limit]).await;
         // The alarm follows the limit a moment later.
-        eventually("the memory alarm follows its limit", async || {
-            (self.alarms().await == on).then_some(())
-        })
-        .await;
+        eventually("the memory alarm follows its limit", async || (self.alarms().await == on).then_some(()))
+            .await;
         self.alarmed.store(on, Ordering::Relaxed);
     }
 
     /// What `rabbitmqctl` with these arguments prints; panics when it fails.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(home().join("sbin/rabbitmqctl"));
-        command
-            .env_clear()
-            .envs(environment(&self.directory, &self.ports))
-            .arg("--quiet")
-            .args(arguments);
+        command.env_clear().envs(environment(&self.directory, &self.ports)).arg("--quiet").args(arguments);
         let output = process::output(&mut command, CTL_BOUND).await;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let complained = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "rabbitmqctl {arguments:?} failed: {said}{complained}"
-        );
+        assert!(output.status.success(), "rabbitmqctl {arguments:?} failed: {said}{complained}");
         said
     }
 
@@ -230,9 +219,7 @@ impl Node {
 
     fn start_vm(&self) {
         let pid = self.order("start");
-        let pid = pid
-            .parse()
-            .unwrap_or_else(|_| panic!("the guardian gave no process id but {pid:?}"));
+        let pid = pid.parse().unwrap_or_else(|_| panic!("the guardian gave no process id but {pid:?}"));
         self.pid.store(pid, Ordering::Relaxed);
     }
 
@@ -258,21 +245,14 @@ impl Node {
         let url = self.url();
         let asking = async {
             TcpStream::connect(("127.0.0.1", self.ports.amqps)).await.ok()?;
-            let connection = Connection::connect(&url, ConnectionProperties::default())
-                .await
-                .ok()?;
+            let connection = Connection::connect(&url, ConnectionProperties::default()).await.ok()?;
             connection.close(200, "seen".into()).await.ok()
         };
-        timeout(ANSWER_BOUND, asking)
-            .await
-            .is_ok_and(|answered| answered.is_some())
+        timeout(ANSWER_BOUND, asking).await.is_ok_and(|answered| answered.is_some())
     }
 
     fn order(&self, order: &str) -> String {
-        self.guardian
-            .lock()
-            .expect("no test panics while it gives an order")
-            .order(order)
+        self.guardian.lock().expect("no test panics while it gives an order").order(order)
     }
 }
 
@@ -305,9 +285,7 @@ impl Guardian {
         let orders = self.shell.stdin.as_mut().expect("standard input is piped");
         writeln!(orders, "{order}").expect("the guardian lives as long as we do");
         let mut answer = String::new();
-        self.answers
-            .read_line(&mut answer)
-            .expect("the guardian answers each order");
+        self.answers.read_line(&mut answer).expect("the guardian answers each order");
         answer.trim_end().to_owned()
     }
 }
@@ -324,25 +302,17 @@ impl Drop for Guardian {
 fn furnish(directory: &Path, ports: &Ports) -> Files {
     let certificates = Authority::generate().write_into(directory);
     let cookie = directory.join(".erlang.cookie");
-    fs::write(
-        &cookie,
-        format!("{:016x}", RandomState::new().hash_one(directory)),
-    )
-    .expect("the cookie can be written");
+    fs::write(&cookie, format!("{:016x}", RandomState::new().hash_one(directory)))
+        .expect("the cookie can be written");
     fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400)).expect("the cookie is ours");
     fs::write(directory.join("enabled_plugins"), "[].\n").expect("the plugin list can be written");
-    fs::write(
-        directory.join("rabbitmq.conf"),
-        configuration(&certificates, ports),
-    )
-    .expect("the configuration too");
+    fs::write(directory.join("rabbitmq.conf"), configuration(&certificates, ports))
+        .expect("the configuration too");
     certificates
 }
 
 fn configuration(certificates: &Files, ports: &Ports) -> String {
-    let Files {
-        ca, certificate, key, ..
-    } = certificates;
+    let Files { ca, certificate, key, .. } = certificates;
     let lines = [
         format!("listeners.tcp.1 = 127.0.0.1:{}", ports.amqp),
         format!("listeners.ssl.1 = 127.0.0.1:{}", ports.amqps),
@@ -367,10 +337,7 @@ fn environment(directory: &Path, ports: &Ports) -> [(&'static str, String); 16] 
     let within = |name: &str| directory.join(name).display().to_string();
     let loopback = "-kernel inet_dist_use_interface {127,0,0,1}";
     [
-        (
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        ),
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", directory.display().to_string()),
         ("LANG", "C.UTF-8".to_owned()),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
@@ -402,18 +369,13 @@ fn url(scheme: &str, host: &str, port: u16) -> String {
 fn home() -> &'static Path {
     static HOME: OnceLock<PathBuf> = OnceLock::new();
     HOME.get_or_init(|| {
-        let found = fs::read_dir("/usr/lib/rabbitmq/lib")
-            .into_iter()
-            .flatten()
-            .flatten();
+        let found = fs::read_dir("/usr/lib/rabbitmq/lib").into_iter().flatten().flatten();
         let mut servers: Vec<_> = found
             .map(|entry| entry.path())
             .filter(|path| path.join("sbin/rabbitmq-server").exists())
             .collect();
         servers.sort();
-        servers
-            .pop()
-            .expect("these tests need RabbitMQ: apt-get install rabbitmq-server, or call tests/run")
+        servers.pop().expect("these tests need RabbitMQ: apt-get install rabbitmq-server, or call tests/run")
     })
 }
 
@@ -422,17 +384,11 @@ fn runs(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    stat.rsplit(") ")
-        .next()
-        .is_some_and(|rest| !rest.starts_with(['Z', 'X']))
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }
 
 fn log_of(directory: &Path) -> String {
-    let logs = fs::read_dir(directory.join("log"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
+    let logs = fs::read_dir(directory.join("log")).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = logs.chain([directory.join("console.log"), directory.join("epmd.log")]);
     all.filter_map(|path| fs::read_to_string(path).ok()).collect()
 }

@@ -46,14 +46,8 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = new_key();
-        let pem = params
-            .self_signed(&key)
-            .expect("the parameters are complete")
-            .pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        let pem = params.self_signed(&key).expect("the parameters are complete").pem();
+        Self { issuer: Issuer::new(params, key), pem }
     }
 
     /// The authority's certificate, PEM.
@@ -98,8 +92,7 @@ impl Authority {
         };
         fs::write(&files.ca, &self.pem).expect("the directory can be written");
         self.server().write(&files.certificate, &files.key);
-        self.client("graphhook test client")
-            .write(&files.client_certificate, &files.client_key);
+        self.client("graphhook test client").write(&files.client_certificate, &files.client_key);
         files
     }
 
@@ -107,13 +100,8 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let key = new_key();
-        let certificate = params
-            .signed_by(&key, &self.issuer)
-            .expect("the parameters are complete");
-        Pair {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        }
+        let certificate = params.signed_by(&key, &self.issuer).expect("the parameters are complete");
+        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 }
 

@@ -42,23 +42,14 @@ pub struct Seen {
 impl Cut {
     /// A healthy proxy to `target`, on a free port of the loopback.
     pub async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("the loopback has a free port");
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("the loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
-        let (state, watched) = watch::channel(State {
-            way: Way::Open,
-            cuts: 0,
-        });
+        let (state, watched) = watch::channel(State { way: Way::Open, cuts: 0 });
         let counters = Arc::new(Counters::default());
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, target, watched, Arc::clone(&counters)));
-        Self {
-            address,
-            state,
-            counters,
-            _accepting: accepting,
-        }
+        Self { address, state, counters, _accepting: accepting }
     }
 
     /// A healthy proxy to a port of the loopback.
@@ -109,16 +100,7 @@ impl Cut {
     /// What passed so far.
     pub fn seen(&self) -> Seen {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters {
-            connections,
-            refused,
-            swallowed,
-            reset,
-            up,
-            down,
-            held,
-            dropped,
-        } = &*self.counters;
+        let Counters { connections, refused, swallowed, reset, up, down, held, dropped } = &*self.counters;
         Seen {
             connections: read(connections),
             refused: read(refused),
@@ -183,10 +165,7 @@ async fn accept(
 ) {
     let mut carried = JoinSet::new();
     loop {
-        let (client, _) = listener
-            .accept()
-            .await
-            .expect("the test does not run out of files");
+        let (client, _) = listener.accept().await.expect("the test does not run out of files");
         while carried.try_join_next().is_some() {}
         add(&counters.connections, 1);
         carried.spawn(carry(client, target, state.clone(), Arc::clone(&counters)));
@@ -262,22 +241,9 @@ async fn join(
 ) -> io::Result<()> {
     let (questions, answers_out) = client.split();
     let (answers, questions_out) = server.split();
-    let up = pump(
-        questions,
-        questions_out,
-        state.clone(),
-        Way::holds_questions,
-        &counters.up,
-        &counters.held,
-    );
-    let down = pump(
-        answers,
-        answers_out,
-        state.clone(),
-        Way::holds_answers,
-        &counters.down,
-        &counters.held,
-    );
+    let up =
+        pump(questions, questions_out, state.clone(), Way::holds_questions, &counters.up, &counters.held);
+    let down = pump(answers, answers_out, state.clone(), Way::holds_answers, &counters.down, &counters.held);
     tokio::try_join!(up, down)?;
     Ok(())
 }
@@ -297,10 +263,7 @@ async fn pump(
         if holds(state.borrow().way) {
             add(held, count);
         }
-        state
-            .wait_for(|state| !holds(state.way))
-            .await
-            .map_err(io::Error::other)?;
+        state.wait_for(|state| !holds(state.way)).await.map_err(io::Error::other)?;
         if count == 0 {
             return to.shutdown().await;
         }

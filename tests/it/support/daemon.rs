@@ -45,12 +45,7 @@ impl Daemon {
         let certificates = Authority::generate().write_into(directory.path());
         configuration.write_into(directory.path(), &certificates);
         let running = Running::new(&configuration, directory.path());
-        Self {
-            configuration,
-            directory,
-            certificates,
-            running,
-        }
+        Self { configuration, directory, certificates, running }
     }
 
     /// Starts it again with the same files, spool included, once it has ended; a new log, and perhaps new ports.
@@ -67,12 +62,7 @@ impl Daemon {
             (both.is_some() || self.exited().is_some()).then(|| both.is_some())
         });
         let listening = listening.await.unwrap_or(false);
-        assert!(
-            listening,
-            "the daemon does not listen ({:?}); it said\n{}",
-            self.exited(),
-            self.log()
-        );
+        assert!(listening, "the daemon does not listen ({:?}); it said\n{}", self.exited(), self.log());
     }
 
     /// The address of the public listener.
@@ -123,8 +113,7 @@ impl Daemon {
     /// Writes the configuration file anew; `signal("HUP")` makes the daemon read it.
     pub fn reconfigure(&mut self, change: impl FnOnce(Configuration) -> Configuration) {
         self.configuration = change(self.configuration.clone());
-        self.configuration
-            .write_into(self.directory.path(), &self.certificates);
+        self.configuration.write_into(self.directory.path(), &self.certificates);
     }
 
     /// The daemon's process id.
@@ -168,9 +157,7 @@ impl Daemon {
     /// Waits until the log contains `text`.
     #[track_caller]
     pub fn eventually_logs(&self, text: &str) -> impl Future<Output = ()> {
-        eventually(format!("{text:?} in the log"), async move || {
-            self.log().contains(text).then_some(())
-        })
+        eventually(format!("{text:?} in the log"), async move || self.log().contains(text).then_some(()))
     }
 
     /// GET of a path from the admin listener: status and body.
@@ -203,11 +190,7 @@ impl Daemon {
             let line: Value = serde_json::from_str(line).ok()?;
             let fields = &line["fields"];
             let wanted = fields["message"] == "listening" && fields["listener"] == listener;
-            if wanted {
-                fields["address"].as_str()?.parse().ok()
-            } else {
-                None
-            }
+            if wanted { fields["address"].as_str()?.parse().ok() } else { None }
         })
     }
 
@@ -218,10 +201,7 @@ impl Daemon {
 
 /// Runs the program to its end with these arguments and this environment only, at most 30 s.
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let environment = environment
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect();
+    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     process::output(program(&environment).args(arguments), EXIT_BOUND).await
 }
 
@@ -236,23 +216,14 @@ struct Running {
 impl Running {
     fn new(configuration: &Configuration, directory: &Path) -> Self {
         let mut command = program(configuration.environment());
-        command
-            .args(["serve", "--config"])
-            .arg(configuration::file(directory));
-        let mut child = leashed(&command, configuration.before_start())
-            .spawn()
-            .expect("sh can be started");
+        command.args(["serve", "--config"]).arg(configuration::file(directory));
+        let mut child = leashed(&command, configuration.before_start()).spawn().expect("sh can be started");
         let log = Arc::default();
         let readers = vec![
             collect(child.stdout.take().expect("standard output is piped"), &log),
             collect(child.stderr.take().expect("standard error is piped"), &log),
         ];
-        Self {
-            pid: child.id(),
-            child: Mutex::new(child),
-            log,
-            readers: Mutex::new(readers),
-        }
+        Self { pid: child.id(), child: Mutex::new(child), log, readers: Mutex::new(readers) }
     }
 
     /// Waits for the last of what an ended daemon has printed.
@@ -280,10 +251,7 @@ impl Drop for Running {
 /// The program with nothing of our environment, where a `GRAPHHOOK_…` of a developer's may stand.
 fn program(environment: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_graphhook"));
-    command
-        .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .envs(environment);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(environment);
     command
 }
 
@@ -298,20 +266,9 @@ fn leashed(command: &Command, before: &str) -> Command {
         exec "$@" </dev/null 3<&-"#
     );
     let mut shell = Command::new("sh");
-    shell
-        .args(["-c", &script, "sh"])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear();
-    shell.envs(
-        command
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    shell
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     shell
 }
 
@@ -322,9 +279,7 @@ fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHa
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
         while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-            log.lock()
-                .expect("nobody panics with it held")
-                .push_str(&String::from_utf8_lossy(&line));
+            log.lock().expect("nobody panics with it held").push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
     })

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Holds one RabbitMQ node for one test process, and ends it with that process, however it ends.
 #
 # The orders come as lines on standard input and each is answered with one line. The other end of that pipe
@@ -28,11 +29,11 @@ while read -r order; do
         ;;
     kill)
         end_vm
-        echo done
+        echo ok
         ;;
     *) # the name of a signal
         [ -n "$vm" ] && kill -s "$order" "$vm" 2>/dev/null
-        echo done
+        echo ok
         ;;
     esac
 done

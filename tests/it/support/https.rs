@@ -71,26 +71,17 @@ impl Client {
 
     /// Speaks HTTP/1.1 only.
     pub fn http1(self) -> Self {
-        Self {
-            protocols: vec![HTTP1.to_vec()],
-            ..self
-        }
+        Self { protocols: vec![HTTP1.to_vec()], ..self }
     }
 
     /// Speaks HTTP/2 only.
     pub fn http2(self) -> Self {
-        Self {
-            protocols: vec![H2.to_vec()],
-            ..self
-        }
+        Self { protocols: vec![H2.to_vec()], ..self }
     }
 
     /// Speaks TLS 1.2 only.
     pub fn tls12(self) -> Self {
-        Self {
-            versions: vec![&TLS12],
-            ..self
-        }
+        Self { versions: vec![&TLS12], ..self }
     }
 
     /// The same client without the kept connection.
@@ -118,27 +109,18 @@ impl Client {
     /// Sends a request whose URI is a path with query; panics when there is no answer.
     pub async fn send(&self, request: Request<Bytes>) -> Reply {
         let what = format!("{} {}", request.method(), request.uri());
-        self.try_send(request)
-            .await
-            .unwrap_or_else(|error| panic!("no answer to {what}: {error}"))
+        self.try_send(request).await.unwrap_or_else(|error| panic!("no answer to {what}: {error}"))
     }
 
     /// As [`Client::send`], for when the connection may be refused, broken or dropped.
     pub async fn try_send(&self, request: Request<Bytes>) -> io::Result<Reply> {
-        within(
-            REPLY_BOUND,
-            "an answer to an HTTP request",
-            self.exchange(request),
-        )
-        .await
+        within(REPLY_BOUND, "an answer to an HTTP request", self.exchange(request)).await
     }
 
     /// A TLS connection for bytes written by hand.
     pub async fn raw(&self) -> Raw {
         let client = self.fresh().http1();
-        Raw {
-            stream: client.connect().await.expect("the server takes connections"),
-        }
+        Raw { stream: client.connect().await.expect("the server takes connections") }
     }
 
     /// A new connection, through the TLS handshake; its certificate and version can be asked of it.
@@ -180,9 +162,8 @@ impl Client {
         let h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
         let stream = TokioIo::new(stream);
         if h2 {
-            let (sender, driver) = http2::handshake(TokioExecutor::new(), stream)
-                .await
-                .map_err(io::Error::other)?;
+            let (sender, driver) =
+                http2::handshake(TokioExecutor::new(), stream).await.map_err(io::Error::other)?;
             self.drive(driver);
             Ok(Sender::Http2(sender))
         } else {
@@ -220,12 +201,8 @@ pub fn request(
     body: impl Into<Bytes>,
 ) -> Request<Bytes> {
     let request = Request::builder().method(method).uri(path);
-    let request = headers
-        .iter()
-        .fold(request, |request, (name, value)| request.header(*name, *value));
-    request
-        .body(body.into())
-        .expect("the path and the headers are well formed")
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    request.body(body.into()).expect("the path and the headers are well formed")
 }
 
 impl Reply {
@@ -267,8 +244,7 @@ impl Raw {
 
     /// What comes until `needle` has been read, or the server ends the connection.
     pub async fn read_past(&mut self, needle: &str) -> Vec<u8> {
-        self.read_until(|read| read.windows(needle.len()).any(|bytes| bytes == needle.as_bytes()))
-            .await
+        self.read_until(|read| read.windows(needle.len()).any(|bytes| bytes == needle.as_bytes())).await
     }
 
     /// Ends our side of the connection; the server's can still be read.
@@ -334,19 +310,11 @@ impl Sender {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "our own program answers, and the test may hold what it says"
-)]
+#[expect(clippy::disallowed_methods, reason = "our own program answers, and the test may hold what it says")]
 async fn whole(answer: Response<hyper::body::Incoming>) -> io::Result<Reply> {
     let (head, body) = answer.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    Ok(Reply {
-        status: head.status.as_u16(),
-        version: head.version,
-        headers: head.headers,
-        body,
-    })
+    Ok(Reply { status: head.status.as_u16(), version: head.version, headers: head.headers, body })
 }
 
 const HOST_NAME: &str = "localhost";
@@ -354,8 +322,4 @@ const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 /// Far beyond any time limit of the daemon's: this ends a test that hangs, and judges nothing.
 const REPLY_BOUND: Duration = Duration::from_secs(60);
-const ENDS: [ErrorKind; 3] = [
-    ErrorKind::UnexpectedEof,
-    ErrorKind::ConnectionReset,
-    ErrorKind::BrokenPipe,
-];
+const ENDS: [ErrorKind; 3] = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];

@@ -24,11 +24,7 @@ pub async fn output(command: &mut Command, bound: Duration) -> Output {
     let status = exit_within(&mut child.0, bound).await;
     let (stdout, stderr) = (whole(&mut stdout), whole(&mut stderr));
     match status {
-        Some(status) => Output {
-            status,
-            stdout,
-            stderr,
-        },
+        Some(status) => Output { status, stdout, stderr },
         None => panic!(
             "{command:?} took longer than {bound:?}; it said\n{}{}",
             String::from_utf8_lossy(&stdout),
@@ -39,10 +35,7 @@ pub async fn output(command: &mut Command, bound: Duration) -> Output {
 
 /// The exit status of `child`, or `None` when it still runs after `bound`.
 pub async fn exit_within(child: &mut Child, bound: Duration) -> Option<ExitStatus> {
-    seen_within(bound, async || {
-        child.try_wait().expect("the child is ours to wait for")
-    })
-    .await
+    seen_within(bound, async || child.try_wait().expect("the child is ours to wait for")).await
 }
 
 /// Sends a signal (`"TERM"`, `"HUP"`, ...) to one process.
@@ -70,7 +63,6 @@ impl Drop for Killed {
 fn whole(file: &mut File) -> Vec<u8> {
     let mut bytes = Vec::new();
     file.rewind().expect("a file can be rewound");
-    file.read_to_end(&mut bytes)
-        .expect("a temporary file can be read");
+    file.read_to_end(&mut bytes).expect("a temporary file can be read");
     bytes
 }

@@ -28,11 +28,7 @@ use super::eventually::{seen_within, within};
 /// A name that no other test of this or another process uses: `prefix.pid.number`.
 pub fn unique(prefix: &str) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(1);
-    format!(
-        "{prefix}.{}.{}",
-        process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("{prefix}.{}.{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A connection to the broker, for everything a test does there itself.
@@ -97,57 +93,33 @@ impl Amqp {
 
     /// Connects over TLS, believing the authority in the file `ca`.
     pub async fn connect_tls(url: &str, ca: &Path) -> Self {
-        Self::to(
-            url,
-            Some(fs::read_to_string(ca).expect("the authority's file can be read")),
-        )
-        .await
+        Self::to(url, Some(fs::read_to_string(ca).expect("the authority's file can be read"))).await
     }
 
     async fn to(url: &str, ca: Option<String>) -> Self {
-        let amqp = Self {
-            url: url.to_owned(),
-            ca,
-            connection: Arc::default(),
-        };
+        let amqp = Self { url: url.to_owned(), ca, connection: Arc::default() };
         amqp.channel().await;
         amqp
     }
 
     /// The queue of this name, which need not exist yet.
     pub fn queue(&self, name: &str) -> Queue {
-        Queue {
-            name: name.to_owned(),
-            amqp: self.clone(),
-            fetched: Mutex::default(),
-        }
+        Queue { name: name.to_owned(), amqp: self.clone(), fetched: Mutex::default() }
     }
 
     /// Declares a classic durable queue with these arguments.
     pub async fn declare_queue(&self, name: &str, arguments: FieldTable) -> Queue {
-        let options = QueueDeclareOptions {
-            durable: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declared = self
-            .channel()
-            .await
-            .queue_declare(short(name), options, arguments)
-            .await;
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel().await.queue_declare(short(name), options, arguments).await;
         declared.expect("the queue can be declared");
         self.queue(name)
     }
 
     /// Declares a durable exchange of this kind.
     pub async fn declare_exchange(&self, name: &str, kind: ExchangeKind) {
-        let options = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         let channel = self.channel().await;
-        let declared = channel
-            .exchange_declare(short(name), kind, options, FieldTable::default())
-            .await;
+        let declared = channel.exchange_declare(short(name), kind, options, FieldTable::default()).await;
         declared.expect("the exchange can be declared");
     }
 
@@ -155,15 +127,9 @@ impl Amqp {
     pub async fn declare_full(&self, queue: &str, exchange: &str) -> Queue {
         let mut arguments = FieldTable::default();
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-        arguments.insert(
-            "x-overflow".into(),
-            AMQPValue::LongString("reject-publish".into()),
-        );
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
         let full = self.declare_queue(queue, arguments).await;
-        assert!(
-            self.publish("", queue, b"the one that fills the queue").await,
-            "the filler fits"
-        );
+        assert!(self.publish("", queue, b"the one that fills the queue").await, "the filler fits");
         self.bind(queue, exchange, "#").await;
         full
     }
@@ -175,15 +141,9 @@ impl Amqp {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             let options = BasicPublishOptions::default();
             let properties = BasicProperties::default();
-            channel
-                .basic_publish(short(exchange), short(routing_key), options, body, properties)
-                .await?
-                .await
+            channel.basic_publish(short(exchange), short(routing_key), options, body, properties).await?.await
         };
-        match within(BOUND, "a confirm", publishing)
-            .await
-            .expect("the broker takes a message")
-        {
+        match within(BOUND, "a confirm", publishing).await.expect("the broker takes a message") {
             Confirmation::Ack(_) => true,
             Confirmation::Nack(_) => false,
             Confirmation::NotRequested => panic!("the channel is not in confirm mode"),
@@ -194,15 +154,8 @@ impl Amqp {
     pub async fn bind(&self, queue: &str, exchange: &str, routing_key: &str) {
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
         let channel = self.channel().await;
-        let bound = channel
-            .queue_bind(
-                short(queue),
-                short(exchange),
-                short(routing_key),
-                options,
-                arguments,
-            )
-            .await;
+        let bound =
+            channel.queue_bind(short(queue), short(exchange), short(routing_key), options, arguments).await;
         bound.expect("both ends of the binding exist");
     }
 
@@ -210,85 +163,48 @@ impl Amqp {
     pub async fn unbind(&self, queue: &str, exchange: &str, routing_key: &str) {
         let channel = self.channel().await;
         let arguments = FieldTable::default();
-        let gone = channel
-            .queue_unbind(short(queue), short(exchange), short(routing_key), arguments)
-            .await;
+        let gone = channel.queue_unbind(short(queue), short(exchange), short(routing_key), arguments).await;
         gone.expect("a binding can be taken away");
     }
 
     /// Deletes an exchange, whatever is bound to it.
     pub async fn delete_exchange(&self, name: &str) {
-        let gone = self
-            .channel()
-            .await
-            .exchange_delete(short(name), ExchangeDeleteOptions::default())
-            .await;
+        let gone = self.channel().await.exchange_delete(short(name), ExchangeDeleteOptions::default()).await;
         gone.expect("an exchange can be deleted");
     }
 
     /// Deletes a queue, whatever it holds.
     pub async fn delete_queue(&self, name: &str) {
-        let gone = self
-            .channel()
-            .await
-            .queue_delete(short(name), QueueDeleteOptions::default())
-            .await;
+        let gone = self.channel().await.queue_delete(short(name), QueueDeleteOptions::default()).await;
         gone.expect("a queue can be deleted");
     }
 
     /// Whether there is an exchange of this name.
     pub async fn exchange_exists(&self, name: &str) -> bool {
-        let options = ExchangeDeclareOptions {
-            passive: true,
-            ..ExchangeDeclareOptions::default()
-        };
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let (kind, arguments) = (ExchangeKind::Topic, FieldTable::default());
         // The kind of a passive declaration is not looked at.
-        granted(
-            self.channel()
-                .await
-                .exchange_declare(short(name), kind, options, arguments)
-                .await,
-        )
+        granted(self.channel().await.exchange_declare(short(name), kind, options, arguments).await)
     }
 
     /// Whether there is a queue of this name.
     pub async fn queue_exists(&self, name: &str) -> bool {
-        granted(
-            self.channel()
-                .await
-                .queue_declare(short(name), passive(), FieldTable::default())
-                .await,
-        )
+        granted(self.channel().await.queue_declare(short(name), passive(), FieldTable::default()).await)
     }
 
     /// Whether the durable queue that exists was declared with just these arguments.
     pub async fn queue_has(&self, name: &str, arguments: FieldTable) -> bool {
         assert!(self.queue_exists(name).await, "there is no queue {name}");
-        let options = QueueDeclareOptions {
-            durable: true,
-            ..QueueDeclareOptions::default()
-        };
-        granted(
-            self.channel()
-                .await
-                .queue_declare(short(name), options, arguments)
-                .await,
-        )
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        granted(self.channel().await.queue_declare(short(name), options, arguments).await)
     }
 
     /// Whether there is a durable exchange of this name and this kind.
     pub async fn exchange_is(&self, name: &str, kind: ExchangeKind) -> bool {
         assert!(self.exchange_exists(name).await, "there is no exchange {name}");
-        let options = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         granted(
-            self.channel()
-                .await
-                .exchange_declare(short(name), kind, options, FieldTable::default())
-                .await,
+            self.channel().await.exchange_declare(short(name), kind, options, FieldTable::default()).await,
         )
     }
 
@@ -308,10 +224,7 @@ impl Amqp {
 
     async fn open(&self) -> lapin::Result<Connection> {
         let runtime = lapin::runtime::default_runtime()?;
-        let tls = OwnedTLSConfig {
-            identity: None,
-            cert_chain: self.ca.clone(),
-        };
+        let tls = OwnedTLSConfig { identity: None, cert_chain: self.ca.clone() };
         Connection::connect_with_config(&self.url, ConnectionProperties::default(), tls, runtime).await
     }
 }
@@ -329,20 +242,13 @@ impl Queue {
         let caller = Location::caller();
         async move {
             let missing = |fetched: &Fetched| {
-                let came = fetched
-                    .messages
-                    .iter()
-                    .map(|message| message.message_id.clone())
-                    .collect();
+                let came = fetched.messages.iter().map(|message| message.message_id.clone()).collect();
                 &wanted - &came
             };
             let all_came = async |fetched: &mut Fetched| missing(fetched).is_empty().then_some(());
             if let Err(why) = self.eventually(all_came).await {
                 let missing = missing(&*self.fetched.lock().await);
-                panic!(
-                    "{} messages never came: {missing:?} ({why}; waited for at {caller})",
-                    missing.len()
-                );
+                panic!("{} messages never came: {missing:?} ({why}; waited for at {caller})", missing.len());
             }
         }
     }
@@ -364,18 +270,14 @@ impl Queue {
     /// Everything the queue holds now.
     pub async fn drain(&self) -> Vec<Delivered> {
         let mut fetched = self.fetched.lock().await;
-        self.fetch(&mut fetched)
-            .await
-            .expect("the queue exists and the broker answers");
+        self.fetch(&mut fetched).await.expect("the queue exists and the broker answers");
         mem::take(&mut fetched.messages)
     }
 
     /// How many messages the queue holds now, with those looked at but not taken.
     pub async fn count(&self) -> usize {
         let channel = self.amqp.channel().await;
-        let state = channel
-            .queue_declare(short(&self.name), passive(), FieldTable::default())
-            .await;
+        let state = channel.queue_declare(short(&self.name), passive(), FieldTable::default()).await;
         let ready = state.expect("the queue exists").message_count();
         self.fetched.lock().await.messages.len() + usize::try_from(ready).expect("a count fits")
     }
@@ -383,9 +285,7 @@ impl Queue {
     /// Drops everything the queue holds now.
     pub async fn purge(&self) {
         let channel = self.amqp.channel().await;
-        let purged = channel
-            .queue_purge(short(&self.name), QueuePurgeOptions::default())
-            .await;
+        let purged = channel.queue_purge(short(&self.name), QueuePurgeOptions::default()).await;
         purged.expect("the queue exists");
         self.fetched.lock().await.messages.clear();
     }
@@ -412,10 +312,7 @@ impl Queue {
             Some(channel) => channel,
             None => self.amqp.try_channel().await?,
         };
-        while let Some(message) = channel
-            .basic_get(short(&self.name), BasicGetOptions::default())
-            .await?
-        {
+        while let Some(message) = channel.basic_get(short(&self.name), BasicGetOptions::default()).await? {
             // An acknowledgement that is lost means seeing the message again, which beats losing it.
             message.acker.ack(BasicAckOptions::default()).await?;
             fetched.messages.push(Delivered::from(message));
@@ -429,9 +326,7 @@ impl Queue {
 impl Delivered {
     /// The header of this name; panics when there is none.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .unwrap_or_else(|| panic!("no header {name} among {:?}", self.headers))
+        self.headers.get(name).unwrap_or_else(|| panic!("no header {name} among {:?}", self.headers))
     }
 
     /// The body as JSON.
@@ -456,9 +351,7 @@ impl From<BasicGetMessage> for Delivered {
             app_id: text(properties.app_id()),
             delivery_mode: *properties.delivery_mode(),
             timestamp: *properties.timestamp(),
-            headers: headers
-                .map(|(name, value)| (name.to_string(), printed(value)))
-                .collect(),
+            headers: headers.map(|(name, value)| (name.to_string(), printed(value))).collect(),
             body: message.data.into(),
         }
     }
@@ -482,10 +375,7 @@ fn granted<T>(answer: lapin::Result<T>) -> bool {
 }
 
 fn passive() -> QueueDeclareOptions {
-    QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    }
+    QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() }
 }
 
 /// By the checked constructor: the conversion of a longer text would panic without saying why.

@@ -22,15 +22,9 @@ impl Ports {
     /// take one, so whoever starts the node must be ready to try again.
     pub(super) fn free() -> Self {
         let held: [TcpListener; 4] = std::array::from_fn(|_| listener());
-        let [amqp, amqps, distribution, epmd] = held
-            .each_ref()
-            .map(|listener| listener.local_addr().expect("a listener has an address").port());
-        Self {
-            amqp,
-            amqps,
-            distribution,
-            epmd,
-        }
+        let [amqp, amqps, distribution, epmd] =
+            held.each_ref().map(|listener| listener.local_addr().expect("a listener has an address").port());
+        Self { amqp, amqps, distribution, epmd }
     }
 }
 

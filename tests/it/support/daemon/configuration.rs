@@ -51,18 +51,12 @@ impl Configuration {
 
     /// Names the exchange.
     pub fn exchange(self, name: impl Into<String>) -> Self {
-        Self {
-            exchange: name.into(),
-            ..self
-        }
+        Self { exchange: name.into(), ..self }
     }
 
     /// Names the queue; empty for none.
     pub fn queue(self, name: impl Into<String>) -> Self {
-        Self {
-            queue: name.into(),
-            ..self
-        }
+        Self { queue: name.into(), ..self }
     }
 
     /// Adds an entry to the secret table; without any there is one of [`CLIENT_STATE`] and [`SECRET`].
@@ -74,29 +68,20 @@ impl Configuration {
     pub fn client_state_with(mut self, name: &str, secret: &str, lines: &str) -> Self {
         let (name, secret) = (quoted(name), quoted(secret));
         let table = self.client_states.get_or_insert_default();
-        writeln!(
-            table,
-            "[[client_states]]\nname = {name}\nsecret = {secret}\n{lines}"
-        )
-        .expect("a string takes all");
+        writeln!(table, "[[client_states]]\nname = {name}\nsecret = {secret}\n{lines}")
+            .expect("a string takes all");
         self
     }
 
     /// Empties the secret table, of the default entry too.
     pub fn without_client_states(self) -> Self {
-        Self {
-            client_states: Some(String::new()),
-            ..self
-        }
+        Self { client_states: Some(String::new()), ..self }
     }
 
     /// Sets one key: `set("server.limits", "body", "\"1KiB\"")`; the value is TOML. The last word counts, also
     /// over what is set here by default.
     pub fn set(mut self, section: &str, key: &str, value: &str) -> Self {
-        self.settings
-            .entry(section.to_owned())
-            .or_default()
-            .insert(key.to_owned(), value.to_owned());
+        self.settings.entry(section.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
         self
     }
 
@@ -157,10 +142,7 @@ impl Configuration {
     fn text(&self, directory: &Path, certificates: &Files) -> String {
         let mut sections = self.defaults(directory, certificates);
         for (section, settings) in &self.settings {
-            sections
-                .entry(section.clone())
-                .or_default()
-                .extend(settings.clone());
+            sections.entry(section.clone()).or_default().extend(settings.clone());
         }
         let mut text = String::new();
         for (section, settings) in sections {
@@ -171,10 +153,7 @@ impl Configuration {
         }
         match &self.client_states {
             Some(table) => text + table + &self.appended,
-            None => self
-                .clone()
-                .client_state(CLIENT_STATE, SECRET)
-                .text(directory, certificates),
+            None => self.clone().client_state(CLIENT_STATE, SECRET).text(directory, certificates),
         }
     }
 
@@ -198,10 +177,7 @@ impl Configuration {
         ];
         let mut sections = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (section, key, value) in settings {
-            sections
-                .entry(section.to_owned())
-                .or_default()
-                .insert(key.to_owned(), value);
+            sections.entry(section.to_owned()).or_default().insert(key.to_owned(), value);
         }
         sections
     }

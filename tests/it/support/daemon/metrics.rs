@@ -9,17 +9,14 @@ pub struct Metrics(BTreeMap<String, f64>);
 impl Metrics {
     /// Reads the text format; panics on a line that is none of it.
     pub fn parse(text: &str) -> Self {
-        let lines = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Self(lines.map(series).collect())
     }
 
     /// The value of a series; panics when there is none of this name.
     #[track_caller]
     pub fn get(&self, name: &str) -> f64 {
-        self.find(name)
-            .unwrap_or_else(|| panic!("no {name} among {:#?}", self.0.keys()))
+        self.find(name).unwrap_or_else(|| panic!("no {name} among {:#?}", self.0.keys()))
     }
 
     /// The value of a series, if there is one of this name.
@@ -51,18 +48,8 @@ fn series(line: &str) -> (String, f64) {
     let no_value = || panic!("no value in {line:?}");
     let name = line.find([' ', '{']).unwrap_or_else(no_value);
     let labelled = line[name..].starts_with('{');
-    let name = if labelled {
-        line.find("} ").unwrap_or_else(no_value) + 1
-    } else {
-        name
-    };
+    let name = if labelled { line.find("} ").unwrap_or_else(no_value) + 1 } else { name };
     let (name, rest) = line.split_at(name);
-    let value = rest
-        .split_whitespace()
-        .next()
-        .unwrap_or_else(|| panic!("no value in {line:?}"));
-    (
-        name.to_owned(),
-        value.parse().unwrap_or_else(|_| panic!("no number in {line:?}")),
-    )
+    let value = rest.split_whitespace().next().unwrap_or_else(|| panic!("no value in {line:?}"));
+    (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("no number in {line:?}")))
 }

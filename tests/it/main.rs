@@ -1,0 +1,14 @@
+//! What a user sees, over real TLS and against a real RabbitMQ. `tests/run` installs what this needs.
+
+mod admin;
+mod amqp;
+mod cli;
+mod crash;
+mod delivery;
+mod faults;
+mod handshake;
+mod http;
+mod notifications;
+mod shutdown;
+pub mod support;
+mod unit;
