@@ -5,7 +5,10 @@
 
 mod process;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -268,7 +271,7 @@ impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(process::Process));
+        registry.register_collector(Box::new(process::Process { started: SystemTime::now() }));
         let r = registry.sub_registry_with_prefix("graphhook");
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         r.register("build", "The running build", Info::new(version));

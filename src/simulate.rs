@@ -97,6 +97,7 @@ impl Graph {
             .header(CONTENT_TYPE, media_type)
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| SimulateError::Answer)?;
+        self.requests.ready().await.map_err(SimulateError::Http)?;
         let response = self.requests.send_request(request).await.map_err(SimulateError::Http)?;
         let (head, body) = response.into_parts();
         #[expect(clippy::disallowed_methods, reason = "bounded by Limited")]

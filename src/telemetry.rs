@@ -4,7 +4,11 @@
 //! `reason`, `broker`, `listener`, `address`, `error`. `error` = someone must act, `warn` = it heals by itself,
 //! `info` = a state changed, `debug` = each request. Never a query, body, header, token or clientState.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
@@ -71,11 +75,43 @@ fn targets(level: LogLevel) -> Targets {
         .with_target("lapin", LevelFilter::OFF)
 }
 
+/// Keeps an event that repeats from filling the log: one in [`SPARSE`] passes, and says how many did not.
+#[derive(Debug, Default)]
+pub struct Sparse(Mutex<(Option<Instant>, u64)>);
+
+impl Sparse {
+    /// `Some` with the number of events held back since the last one that passed.
+    pub fn pass(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, held_back) = &mut *state;
+        if last.is_some_and(|last| now.duration_since(last) < SPARSE) {
+            *held_back += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(held_back))
+    }
+}
+
+/// Time between two events that pass [`Sparse`].
+const SPARSE: Duration = Duration::from_secs(10);
+
 #[cfg(test)]
 mod tests {
     use tracing::Level;
 
     use super::*;
+
+    #[test]
+    fn repeated_events_are_counted() {
+        let (sparse, now) = (Sparse::default(), Instant::now());
+        assert_eq!(
+            [0, 1, 9].map(|seconds| sparse.pass(now + Duration::from_secs(seconds))),
+            [Some(0), None, None]
+        );
+        assert_eq!(sparse.pass(now + SPARSE), Some(2));
+        assert_eq!(sparse.pass(now + SPARSE), None);
+    }
 
     #[test]
     fn lapin_logs_nothing_at_any_level() {

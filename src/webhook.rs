@@ -33,6 +33,7 @@ use crate::{
     envelope::{Router, properties::Receipt, quarantined},
     metrics::{Handshake, Metrics, Outcome, Route},
     notification::{Batch, id::RequestId},
+    telemetry::Sparse,
     verify::{Verified, Verifier},
 };
 
@@ -46,6 +47,7 @@ pub struct Webhook {
     router: Router,
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
+    unavailable: Sparse,
 }
 
 /// An answer, and whether the connection ends with it.
@@ -74,6 +76,7 @@ impl Webhook {
             router,
             delivery,
             metrics,
+            unavailable: Sparse::default(),
         }
     }
 
@@ -123,7 +126,9 @@ impl Webhook {
             Ok(()) => Reply::Accepted,
             Err(refusal) => {
                 if let Refusal::Unavailable(reason) = refusal {
-                    warn!(request = %receipt.request, %reason, "answered 503");
+                    if let Some(others) = self.unavailable.pass(Instant::now()) {
+                        warn!(request = %receipt.request, %reason, others, "answered 503");
+                    }
                 } else {
                     debug!(reason = %refusal, "request refused");
                 }
@@ -143,14 +148,14 @@ impl Webhook {
         let batch = Batch::parse(&bytes, self.limits.items_max)?; // what was said
         let verified = self.verifier.verify(batch); // what we believe
         let tally = Tally::of(&verified, &self.metrics);
-        self.set_aside(&verified, receipt);
         let envelopes = self.router.address(&verified, &bytes, receipt); // where it goes
-        drop(verified);
         let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
+        self.set_aside(&verified, receipt);
         tally.settle(&receipts);
         Ok(())
     }
 
+    /// Offers refused items to the quarantine, once their request is safe: a repetition would bring them again.
     fn set_aside(&self, verified: &Verified<'_>, receipt: Receipt) {
         for item in verified.refused() {
             let subscription = item.notification.subscription_id.as_ref().map_or("", |id| id.as_str());

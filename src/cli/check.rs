@@ -110,6 +110,14 @@ impl Report {
         } else if facts.hosts.is_empty() {
             let message = "the certificate names no host (subjectAltName): Graph will not trust it";
             self.add("tls", Verdict::Warning, message.to_owned());
+        } else if facts.is_self_signed {
+            let message =
+                format!("the certificate of {hosts} is self-signed: Graph trusts public authorities only");
+            self.add("tls", Verdict::Warning, message);
+        } else if facts.chain_len == 1 {
+            let message =
+                format!("the file of {hosts} holds no intermediate certificate: Graph needs the full chain");
+            self.add("tls", Verdict::Warning, message);
         } else if days < DAYS_WARNED {
             self.add(
                 "tls",

@@ -72,15 +72,13 @@ impl Layer {
         layer
     }
 
+    /// Where the key stands in this layer, or the first thing within it.
     fn origin(&self, key: &str) -> Option<&str> {
-        let mut key = key;
-        loop {
-            match (self.origins.get(key), key.rsplit_once('.')) {
-                (Some(origin), _) => return Some(origin),
-                (None, Some((parent, _))) if self.contains(parent) => key = parent,
-                (None, _) => return None,
-            }
-        }
+        let within = format!("{key}.");
+        let mut origins = self.origins.iter();
+        let origin =
+            origins.find(|(other, _)| *other == key || other.starts_with(&within)).map(|(_, origin)| origin);
+        origin.map(String::as_str).filter(|_| self.contains(key))
     }
 
     fn contains(&self, key: &str) -> bool {
@@ -98,10 +96,17 @@ impl Layers {
         self.0.iter().fold(Figment::new(), |figment, layer| figment.merge(layer))
     }
 
-    /// Where a key stands: the strongest layer that has it, or the defaults.
+    /// Where a key stands: the strongest layer that has it, or the defaults. What is missing from an element of
+    /// a list is looked for where the element stands.
     pub(super) fn origin(&self, key: &str) -> String {
         let origin = self.0.iter().rev().find_map(|layer| layer.origin(key));
-        origin.unwrap_or("default").to_owned()
+        let around =
+            || key.rsplit_once('.').filter(|(around, _)| around.ends_with(|c: char| c.is_ascii_digit()));
+        match (origin, around()) {
+            (Some(origin), _) => origin.to_owned(),
+            (None, Some((element, _))) => self.origin(element),
+            (None, None) => "default".to_owned(),
+        }
     }
 
     /// Takes a key that cannot be used out of the strongest layer that has it, so that what else is wrong can

@@ -128,9 +128,10 @@ impl Resolver<'_> {
             );
         }
         let mut entries: Vec<ClientState> = Vec::new();
+        let mut names = HashSet::new();
         for (index, entry) in raw.into_iter().enumerate() {
             let key = format!("client_states.{index}");
-            let name = self.name(&key, entry.name.unwrap_or_default(), &entries);
+            let name = self.name(&key, entry.name.unwrap_or_default(), &mut names);
             let Some(secret) = self.client_state_secret(&format!("{key}.secret"), entry.secret) else {
                 continue;
             };
@@ -149,13 +150,13 @@ impl Resolver<'_> {
         entries
     }
 
-    fn name(&mut self, entry: &str, name: String, before: &[ClientState]) -> String {
+    fn name(&mut self, entry: &str, name: String, names: &mut HashSet<String>) -> String {
         let key = format!("{entry}.name");
         if name.is_empty() {
             self.problem(&key, "each entry needs a name; it stands for the secret in logs and headers");
         } else if name.len() > 255 || name.chars().any(char::is_control) {
             self.problem(&key, "a name has up to 255 bytes and no control characters");
-        } else if before.iter().any(|other| other.name == name) {
+        } else if !names.insert(name.clone()) {
             self.problem(&key, "another entry has this name");
         }
         name

@@ -20,7 +20,7 @@ use lapin::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -38,6 +38,7 @@ use crate::{
     config::{Broker, BrokerTls, BrokerUrl},
     error::Chain,
     metrics::{Connect, Metrics},
+    telemetry::Sparse,
 };
 
 /// The task that keeps a connection to one of the brokers.
@@ -46,6 +47,7 @@ pub struct Connector {
     broker: Broker,
     link: watch::Sender<Link>,
     metrics: Arc<Metrics>,
+    returns: Sparse,
 }
 
 /// Why a session did not come about.
@@ -85,7 +87,7 @@ enum End {
 
 impl Connector {
     pub(super) fn new(broker: Broker, link: watch::Sender<Link>, metrics: Arc<Metrics>) -> Self {
-        Self { broker, link, metrics }
+        Self { broker, link, metrics, returns: Sparse::default() }
     }
 
     /// Keeps a connection until `stop`, then lets what is in flight be confirmed and closes politely.
@@ -123,6 +125,7 @@ impl Connector {
     /// Offers a session to the requests until it breaks or the daemon stops.
     async fn keep(&self, mut session: Session, stop: &CancellationToken) -> End {
         let mut road = Some(session.road.clone());
+        let mut checked = Instant::now();
         self.show(road.clone().map_or(Link::Down, Link::Up));
         let end = loop {
             tokio::select! {
@@ -134,6 +137,10 @@ impl Connector {
                     Some(Event::ConnectionUnblocked) => {
                         info!("the broker takes messages again");
                         self.show(road.clone().map_or(Link::Down, Link::Up));
+                    }
+                    // A channel that closed reports here too; if it was a publisher's, that one ends by itself.
+                    Some(Event::Error(error)) if session.connection.status().connected() => {
+                        debug!(error = %Chain(&error), "a channel closed");
                     }
                     Some(Event::Error(error)) => {
                         warn!(error = %Chain(&error), "broker connection lost");
@@ -149,6 +156,19 @@ impl Connector {
                         Err(error) => tracing::error!(%error, "a publisher panicked"),
                     }
                     break End::Broken;
+                }
+                () = async {
+                    tokio::time::sleep_until(checked + RECHECK_AFTER).await;
+                    session.unroutable.notified().await;
+                } => {
+                    if let Some(others) = self.returns.pass(Instant::now().into_std()) {
+                        warn!(others, "the broker returns messages: no queue is bound for them");
+                    }
+                    if let Err(error) = topology(&session.connection, &self.broker).await {
+                        warn!(error = %Chain(&error), "the topology is gone");
+                        break End::Broken;
+                    }
+                    checked = Instant::now();
                 }
                 () = stop.cancelled() => break End::Stopped,
             }
@@ -189,6 +209,7 @@ struct Session {
     road: Arc<Road>,
     publishers: JoinSet<Result<(), PublisherError>>,
     quarantine: JoinSet<()>,
+    unroutable: Arc<Notify>,
 }
 
 impl Session {
@@ -199,25 +220,21 @@ impl Session {
         let opened = async {
             let connection = connect(url, broker, &fuse).await?;
             let events = connection.events_listener().boxed();
-            let channel = step(within, "opening a channel", connection.create_channel()).await?;
-            let topology = tokio::time::timeout(within, establish(&channel, broker)).await;
-            topology.map_err(|_| ProbeError::Slow { step: "the topology" })??;
-            // Only an open channel takes the polite close; whether it comes through matters to nobody.
-            drop(channel);
+            topology(&connection, broker).await?;
+            let unroutable = Arc::new(Notify::new());
             let mut publishers = JoinSet::new();
             let mut ways = Vec::with_capacity(broker.channels);
             for _ in 0..broker.channels {
                 let channel = confirming_channel(&connection, within).await?;
                 let (way, parcels) = mpsc::channel(broker.in_flight_messages);
-                let exchange = short(&broker.exchange);
                 let publisher =
-                    Publisher::new(channel, exchange, broker.confirm_within, Arc::clone(&metrics));
+                    Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&unroutable));
                 publishers.spawn(publisher.run(parcels));
                 ways.push(way);
             }
             let (way, quarantine) = open_quarantine(&connection, broker, Arc::clone(&metrics)).await;
             let road = Arc::new(Road { publishers: ways, quarantine: way });
-            Ok(Self { connection, fuse: fuse.clone(), events, road, publishers, quarantine })
+            Ok(Self { connection, fuse: fuse.clone(), events, road, publishers, quarantine, unroutable })
         };
         opened.await.inspect_err(|_| fuse.blow())
     }
@@ -236,6 +253,15 @@ impl Session {
     /// Ends everything at once.
     fn cut(self) {
         self.fuse.blow();
+    }
+}
+
+/// Declares or checks the topology, on a channel of its own: a failure would close any other.
+async fn topology(connection: &Connection, broker: &Broker) -> Result<(), ProbeError> {
+    let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
+    match tokio::time::timeout(broker.connect_within, establish(&channel, broker)).await {
+        Ok(established) => Ok(established?),
+        Err(_) => Err(ProbeError::Slow { step: "the topology" }),
     }
 }
 
@@ -390,9 +416,11 @@ fn end(socket: &std::net::TcpStream) {
 const HEARTBEAT_SECONDS: u16 = 10;
 /// Ceiling of the first pause between two tries.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// Ceiling of all later pauses.
-const PAUSE_LONGEST: Duration = Duration::from_secs(15);
+/// Ceiling of all later pauses: a broker that is back is found within this time.
+const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 /// A session that lasted this long was a success, and the pauses begin anew.
 const STABLE: Duration = Duration::from_secs(30);
+/// Returned messages have the topology looked at, but no more often than this.
+const RECHECK_AFTER: Duration = Duration::from_secs(1);
 /// Time for the close handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);

@@ -21,13 +21,14 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Undeliverable, room::Taken};
 use crate::{
+    config::Broker,
     envelope::{Envelope, properties},
     metrics::{Metrics, Publish},
     notification::id::MessageId,
@@ -60,6 +61,8 @@ pub(super) struct Publisher {
     exchange: ShortString,
     confirm_within: Duration,
     metrics: Arc<Metrics>,
+    /// Told when a message comes back, so that the topology is looked at.
+    unroutable: Arc<Notify>,
     /// How many messages of an id are in flight.
     in_flight: HashMap<MessageId, usize>,
     /// Ids that came back, with how many messages in flight may be meant.
@@ -86,15 +89,16 @@ enum Verdict {
 impl Publisher {
     pub(super) fn new(
         channel: Channel,
-        exchange: ShortString,
-        confirm_within: Duration,
+        broker: &Broker,
         metrics: Arc<Metrics>,
+        unroutable: Arc<Notify>,
     ) -> Self {
         Self {
             channel,
-            exchange,
-            confirm_within,
+            exchange: short(&broker.exchange),
+            confirm_within: broker.confirm_within,
             metrics,
+            unroutable,
             in_flight: HashMap::new(),
             returned: HashMap::new(),
         }
@@ -206,7 +210,8 @@ impl Publisher {
         let id = carried.properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()));
         let id = id.ok_or(PublisherError::Stranger)?;
         let in_flight = *self.in_flight.get(&id).ok_or(PublisherError::Stranger)?;
-        warn!(message_id = %id.as_str(), code = carried.reply_code, "the broker returned a message: no queue is bound for it");
+        debug!(message_id = %id.as_str(), code = carried.reply_code, "the broker returned a message");
+        self.unroutable.notify_one();
         self.returned.insert(id, in_flight);
         Ok(())
     }
@@ -272,6 +277,7 @@ pub(super) fn short(text: &str) -> ShortString {
     ShortString::try_new(text).expect("message ids, routing keys and names are at most 255 bytes long")
 }
 
-/// After this long a confirm will not come: the channel is given up with all that is in flight on it. Well
-/// above what a quorum queue takes to elect a leader, and above two heartbeats.
-const GIVE_UP: Duration = Duration::from_secs(30);
+/// After this long a confirm will not come: the session is given up with all that is in flight. It happens: a
+/// quorum queue of a broker that was killed may take messages and never confirm them (seen on RabbitMQ 3.10).
+/// RabbitMQ advises to wait no less than a heartbeat.
+const GIVE_UP: Duration = Duration::from_secs(10);

@@ -30,6 +30,10 @@ pub struct Facts {
     pub not_before: i64,
     /// End of its validity, unix time.
     pub not_after: i64,
+    /// Whether it vouches for itself.
+    pub is_self_signed: bool,
+    /// Certificates in the file, its own among them.
+    pub chain_len: usize,
 }
 
 /// Why certificate and key cannot be used.
@@ -97,7 +101,7 @@ impl Identity {
     ///
     /// [`TlsError::NotX509`], [`TlsError::Mismatch`]
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
-        let facts = Facts::of(chain.first().ok_or(TlsError::NotX509)?)?;
+        let facts = Facts::of(&chain)?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Mismatch)?
@@ -116,7 +120,8 @@ impl Identity {
 }
 
 impl Facts {
-    fn of(certificate: &CertificateDer<'_>) -> Result<Self, TlsError> {
+    fn of(chain: &[CertificateDer<'_>]) -> Result<Self, TlsError> {
+        let certificate = chain.first().ok_or(TlsError::NotX509)?;
         let (_, x509) = X509Certificate::from_der(certificate).map_err(|_| TlsError::NotX509)?;
         let names = x509.subject_alternative_name().ok().flatten();
         let hosts = names.into_iter().flat_map(|names| &names.value.general_names).filter_map(host).collect();
@@ -125,6 +130,8 @@ impl Facts {
             hosts,
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
+            is_self_signed: x509.issuer() == x509.subject(),
+            chain_len: chain.len(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The usual `process_*` metrics, read from `/proc` when somebody asks.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use procfs::{
     WithCurrentSystemInfo,
@@ -13,13 +13,17 @@ use prometheus_client::{
 };
 
 /// Metrics of this process, as Prometheus' client libraries name them.
+///
+/// The start time is our own: reading it from `/proc` needs `/proc/stat`, which systemd's `ProcSubset=pid` hides.
 #[derive(Debug)]
-pub(super) struct Process;
+pub(super) struct Process {
+    pub(super) started: SystemTime,
+}
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         // A system that hides /proc costs these metrics, not the page.
-        let Ok(figures) = Figures::read() else {
+        let Ok(figures) = Figures::read(self.started) else {
             return Ok(());
         };
         let cpu = ConstCounter::new(figures.cpu_seconds);
@@ -51,7 +55,7 @@ struct Figures {
 }
 
 impl Figures {
-    fn read() -> procfs::ProcResult<Self> {
+    fn read(started: SystemTime) -> procfs::ProcResult<Self> {
         let process = Proc::myself()?;
         let stat = process.stat()?;
         let ticks = procfs::ticks_per_second() as f64;
@@ -61,7 +65,7 @@ impl Figures {
         };
         Ok(Self {
             cpu_seconds: (stat.utime + stat.stime) as f64 / ticks,
-            start_seconds: procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks,
+            start_seconds: started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             open_fds: process.fd_count()? as f64,
             max_fds,
             resident_bytes: stat.rss_bytes().get() as f64,

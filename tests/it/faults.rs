@@ -1,1 +1,94 @@
-//! Tests.
+//! A broker that is killed, paused or alarmed while Graph goes on: what was answered 202 is in the queue.
+
+use crate::support::broker::{Faulty, Node};
+use crate::support::daemon::Daemon;
+use crate::support::eventually::eventually;
+use crate::support::graph::{created, post};
+use crate::support::load::{Load, check_nothing_lost, drained};
+use crate::support::queue::{Amqp, Queue};
+
+const UP: &str = "graphhook_amqp_connection_up";
+
+/// A broker to maltreat, a daemon that is connected to it, and its queue.
+async fn started() -> (Faulty, Daemon, Queue) {
+    let node = Node::faulty().await;
+    let daemon = Daemon::configure()
+        .broker(format!("{}?heartbeat=2", node.url()))
+        .set("server", "answer_within", "\"1s\"")
+        .set("broker", "connect_within", "\"2s\"")
+        .start()
+        .await;
+    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    // RabbitMQ 3.10 saves the names of its quorum queues every few minutes only; a queue younger than that is
+    // there after a crash, but nothing published to it is ever confirmed.
+    node.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
+    let queue = Amqp::connect(&node.url()).await.queue(daemon.queue());
+    (node, daemon, queue)
+}
+
+async fn check_books(daemon: &Daemon) {
+    let in_flight = "graphhook_notifications_in_flight";
+    daemon.eventually_metric(in_flight, |in_flight| in_flight == 0.0).await;
+    assert_eq!(daemon.metrics().await.get("graphhook_conservation_error"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_loses_nothing_that_was_accepted() {
+    let (node, daemon, queue) = started().await;
+    let load = Load::start(&daemon, "kill", 8);
+    load.eventually_accepts(300).await;
+    node.kill();
+    load.eventually_unavailable(20).await;
+    assert_eq!(daemon.get_admin("/readyz").await.0, 503);
+    node.start().await;
+    load.eventually_accepts(300).await;
+    let accepted = load.stop().await;
+    check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+    check_books(&daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_broker_loses_nothing_and_keeps_nobody_waiting() {
+    let (node, daemon, queue) = started().await;
+    let load = Load::start(&daemon, "pause", 8);
+    load.eventually_accepts(300).await;
+    node.pause();
+    load.eventually_unavailable(20).await;
+    // Nothing is heard for two heartbeats; then the connection is given up.
+    daemon.eventually_metric(UP, |up| up == 0.0).await;
+    node.resume();
+    load.eventually_accepts(300).await;
+    let accepted = load.stop().await;
+    check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+    check_books(&daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocking_broker_is_not_fed() {
+    let (node, daemon, queue) = started().await;
+    assert_eq!(post(&daemon.client(), [created("before")]).await.status, 202);
+    node.alarm(true).await;
+    // RabbitMQ says that it blocks only when the next message comes.
+    let blocked = eventually("connection.blocked", async || {
+        let status = post(&daemon.client(), [created("blocking")]).await.status;
+        let blocked = daemon.metrics().await.get("graphhook_amqp_connection_blocked");
+        (blocked == 1.0).then_some(status)
+    });
+    blocked.await;
+    assert_eq!(daemon.metrics().await.get(UP), 0.0);
+    let (status, page) = daemon.get_admin("/readyz").await;
+    assert_eq!((status, page.as_str()), (503, "the broker blocks publishing\n"));
+    let in_flight = daemon.metrics().await.get("graphhook_amqp_in_flight");
+    for number in 0..20 {
+        assert_eq!(post(&daemon.client(), [created(&format!("no-{number}"))]).await.status, 503);
+    }
+    let metrics = daemon.metrics().await;
+    assert_eq!(metrics.get("graphhook_amqp_in_flight"), in_flight, "nothing piles up");
+    assert!(metrics.get(r#"graphhook_amqp_publish_total{result="blocked"}"#) >= 20.0);
+    node.alarm(false).await;
+    daemon.eventually_metric("graphhook_amqp_connection_blocked", |blocked| blocked == 0.0).await;
+    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    assert_eq!(post(&daemon.client(), [created("after")]).await.status, 202);
+    queue.eventually_holds(&["before", "after"]).await;
+    check_books(&daemon).await;
+}

@@ -1,7 +1,6 @@
 //! What a user sees, over real TLS and against a real RabbitMQ. `tests/run` installs what this needs.
 
 mod admin;
-mod amqp;
 mod cli;
 mod crash;
 mod delivery;
@@ -11,4 +10,3 @@ mod http;
 mod notifications;
 mod shutdown;
 pub mod support;
-mod unit;

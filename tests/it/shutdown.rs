@@ -1,1 +1,121 @@
-//! Tests.
+//! The stop: open requests are answered, confirms settled, the broker closed politely.
+
+use crate::support::broker::Node;
+use crate::support::cut::Cut;
+use crate::support::daemon::Daemon;
+use crate::support::eventually::eventually;
+use crate::support::graph::{PATH, collection, created, post};
+use crate::support::load::{Load, check_nothing_lost, drained};
+use crate::support::queue::Amqp;
+
+const UP: &str = "graphhook_amqp_connection_up";
+
+/// A daemon behind a proxy to the broker, connected.
+async fn started() -> (Daemon, Cut) {
+    let cut = Cut::to_port(Node::shared().port()).await;
+    let daemon = Daemon::configure()
+        .broker(Node::shared().url_by(cut.port()))
+        .set("server", "answer_within", "\"10s\"")
+        .start()
+        .await;
+    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    (daemon, cut)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_under_load_loses_nothing_and_exits_0() {
+    for signal in ["TERM", "INT"] {
+        let daemon = Daemon::configure().start().await;
+        daemon.eventually_metric(UP, |up| up == 1.0).await;
+        let queue = Amqp::connect(&Node::shared().url()).await.queue(daemon.queue());
+        let load = Load::start(&daemon, signal, 8);
+        load.eventually_accepts(300).await;
+        daemon.signal(signal);
+        assert_eq!(daemon.wait_exit().await.code(), Some(0), "{}", daemon.log());
+        let accepted = load.stop().await;
+        check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+        let balance = daemon.log();
+        let balance =
+            balance.lines().find(|line| line.contains("graphhook has stopped")).expect("the balance");
+        assert!(balance.contains("\"in_flight\":0"), "{balance}");
+    }
+}
+
+#[tokio::test]
+async fn an_open_request_is_answered_before_the_end() {
+    let (daemon, cut) = started().await;
+    cut.stall_answers();
+    let client = daemon.client().http1();
+    let mut requests = tokio::task::JoinSet::new();
+    requests.spawn(async move { post(&client, [created("open")]).await.status });
+    daemon.eventually_metric("graphhook_amqp_in_flight", |open| open == 1.0).await;
+    daemon.signal("TERM");
+    eventually("refused connections", async || {
+        tokio::net::TcpStream::connect(daemon.public()).await.is_err().then_some(())
+    })
+    .await;
+    assert_eq!(daemon.get_admin("/readyz").await, (503, "stopping\n".to_owned()));
+    assert_eq!(daemon.exited(), None);
+    cut.heal();
+    assert_eq!(requests.join_next().await.expect("one request").expect("no panic"), 202);
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    Amqp::connect(&Node::shared().url()).await.queue(daemon.queue()).eventually_holds(&["open"]).await;
+}
+
+#[tokio::test]
+async fn a_second_signal_hurries() {
+    let (daemon, cut) = started().await;
+    cut.stall_answers();
+    let mut raw = daemon.client().raw().await;
+    let body = collection([created("hurried")]);
+    let length = body.len();
+    raw.send(format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+    daemon.eventually_metric("graphhook_amqp_in_flight", |open| open == 1.0).await;
+    daemon.signal("TERM");
+    daemon.eventually_logs("stopping").await;
+    assert_eq!(daemon.exited(), None);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert!(daemon.log().contains("hurried"));
+}
+
+#[tokio::test]
+async fn the_stop_has_an_end_even_when_nothing_moves() {
+    let cut = Cut::to_port(Node::shared().port()).await;
+    let daemon = Daemon::configure()
+        .broker(Node::shared().url_by(cut.port()))
+        .set("server", "answer_within", "\"60s\"")
+        .set("server", "stop_within", "\"1s\"")
+        .start()
+        .await;
+    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    cut.stall_answers();
+    let mut raw = daemon.client().raw().await;
+    let body = collection([created("stuck")]);
+    let length = body.len();
+    raw.send(format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+    daemon.eventually_metric("graphhook_amqp_in_flight", |open| open == 1.0).await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert!(daemon.log().contains("did not end in time"));
+}
+
+#[tokio::test]
+async fn kept_connections_do_not_hold_up_the_stop() {
+    let (daemon, _cut) = started().await;
+    let clients = [daemon.client().http1(), daemon.client().http2()];
+    for client in &clients {
+        assert_eq!(post(client, [created("kept")]).await.status, 202);
+    }
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn a_stop_without_a_broker_exits_0() {
+    let daemon = Daemon::configure().broker("amqp://guest:guest@127.0.0.1:1/%2f").start().await;
+    daemon.eventually_logs("broker not connected").await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+}

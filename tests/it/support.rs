@@ -7,7 +7,9 @@ pub mod certs;
 pub mod cut;
 pub mod daemon;
 pub mod eventually;
+pub mod graph;
 pub mod https;
+pub mod load;
 pub mod process;
 pub mod queue;
 
