@@ -4,13 +4,12 @@
 //! a few [`publisher`]s, each the only user of its channel, and the [`quarantine`]. Between requests and
 //! publishers lies [`room`], the bound in messages and bytes. [`embedded`] stands in for the broker in `dev`.
 
+mod confirms;
 mod connection;
 pub mod embedded;
 mod publisher;
 mod quarantine;
 mod room;
-#[cfg(test)]
-mod tests;
 mod topology;
 
 use std::sync::{

@@ -210,6 +210,9 @@ struct Session {
     publishers: JoinSet<Result<(), PublisherError>>,
     quarantine: JoinSet<()>,
     unroutable: Arc<Notify>,
+    /// Clones that are never used: lapin closes a channel when its last clone goes, and a channel that is just
+    /// closing keeps the connection from closing politely.
+    channels: Vec<Channel>,
 }
 
 impl Session {
@@ -222,31 +225,48 @@ impl Session {
             let events = connection.events_listener().boxed();
             topology(&connection, broker).await?;
             let unroutable = Arc::new(Notify::new());
+            let mut channels = Vec::with_capacity(broker.channels + 1);
             let mut publishers = JoinSet::new();
             let mut ways = Vec::with_capacity(broker.channels);
             for _ in 0..broker.channels {
                 let channel = confirming_channel(&connection, within).await?;
+                channels.push(channel.clone());
                 let (way, parcels) = mpsc::channel(broker.in_flight_messages);
                 let publisher =
                     Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&unroutable));
                 publishers.spawn(publisher.run(parcels));
                 ways.push(way);
             }
-            let (way, quarantine) = open_quarantine(&connection, broker, Arc::clone(&metrics)).await;
+            let (way, quarantine) =
+                open_quarantine(&connection, broker, Arc::clone(&metrics), &mut channels).await;
             let road = Arc::new(Road { publishers: ways, quarantine: way });
-            Ok(Self { connection, fuse: fuse.clone(), events, road, publishers, quarantine, unroutable })
+            Ok(Self {
+                connection,
+                fuse: fuse.clone(),
+                events,
+                road,
+                publishers,
+                quarantine,
+                unroutable,
+                channels,
+            })
         };
         opened.await.inspect_err(|_| fuse.blow())
     }
 
     /// Waits for what is in flight, then closes politely. The daemon's stop bounds the waiting.
     async fn close(self) {
-        let Self { connection, fuse, road, mut publishers, mut quarantine, .. } = self;
+        let Self { connection, fuse, road, mut publishers, mut quarantine, channels, .. } = self;
         drop(road);
         while publishers.join_next().await.is_some() {}
         while quarantine.join_next().await.is_some() {}
         let closed = tokio::time::timeout(CLOSE_WITHIN, connection.close(200, "shutdown".into())).await;
-        debug!(polite = matches!(closed, Ok(Ok(()))), "broker connection closed");
+        match closed {
+            Ok(Ok(())) => info!("broker connection closed"),
+            Ok(Err(error)) => warn!(error = %Chain(&error), "the broker connection did not close politely"),
+            Err(_) => warn!("the broker did not close the connection in time"),
+        }
+        drop(channels);
         fuse.blow();
     }
 
@@ -276,6 +296,7 @@ async fn open_quarantine(
     connection: &Connection,
     broker: &Broker,
     metrics: Arc<Metrics>,
+    channels: &mut Vec<Channel>,
 ) -> (Option<mpsc::Sender<quarantine::Parcel>>, JoinSet<()>) {
     let mut tasks = JoinSet::new();
     if !broker.quarantine {
@@ -289,6 +310,7 @@ async fn open_quarantine(
     let opened = tokio::time::timeout(broker.connect_within, opened).await;
     match opened.unwrap_or(Err(ProbeError::Slow { step: "the quarantine's topology" })) {
         Ok(channel) => {
+            channels.push(channel.clone());
             let (way, parcels) = quarantine::way();
             tasks.spawn(quarantine::run(channel, short(&quarantine_name(broker)), parcels, metrics));
             (Some(way), tasks)

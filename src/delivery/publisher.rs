@@ -3,13 +3,9 @@
 //! Why a task for each channel: lapin takes a delivery tag under one lock and queues the frames under another,
 //! so that clones of a channel which publish from several tasks get each other's confirms (seen on 4.12).
 //!
-//! Why confirms are judged by message id: lapin hangs a returned message on whichever confirm it completes
-//! next, not on its own. It completes confirms in the order in which it wakes us, and it hands out returned
-//! messages first come, first served. So when a confirm comes out here, the return that belongs to it has come
-//! out with it or before it; but the confirm that carried it says nothing about its own message, because its
-//! return may be queued behind. See `Publisher::judge`.
+//! What a confirm means for which message is decided in [`confirms`](super::confirms).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
@@ -17,6 +13,7 @@ use futures_util::{
 };
 use lapin::{
     BasicProperties, Channel, Confirmation,
+    message::BasicReturnMessage,
     options::BasicPublishOptions,
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -26,7 +23,11 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Undeliverable, room::Taken};
+use super::{
+    Undeliverable,
+    confirms::{Confirm, Confirms, Stranger, Verdict},
+    room::Taken,
+};
 use crate::{
     config::Broker,
     envelope::{Envelope, properties},
@@ -63,27 +64,14 @@ pub(super) struct Publisher {
     metrics: Arc<Metrics>,
     /// Told when a message comes back, so that the topology is looked at.
     unroutable: Arc<Notify>,
-    /// How many messages of an id are in flight.
-    in_flight: HashMap<MessageId, usize>,
-    /// Ids that came back, with how many messages in flight may be meant.
-    returned: HashMap<MessageId, usize>,
+    confirms: Confirms,
 }
 
 /// A publish whose confirm is known.
 struct Landed {
     parcel: Parcel,
     published: Instant,
-    confirm: Result<Confirmation, PublisherError>,
-}
-
-/// What a confirm means for its own message.
-#[derive(Debug, Eq, PartialEq)]
-enum Verdict {
-    Confirmed,
-    Nacked,
-    Returned,
-    /// It carried another message's return: publish it again.
-    Unknown,
+    confirm: Result<Confirm, PublisherError>,
 }
 
 impl Publisher {
@@ -99,8 +87,7 @@ impl Publisher {
             confirm_within: broker.confirm_within,
             metrics,
             unroutable,
-            in_flight: HashMap::new(),
-            returned: HashMap::new(),
+            confirms: Confirms::default(),
         }
     }
 
@@ -137,14 +124,14 @@ impl Publisher {
                 else => break Ok(()),
             }
         };
-        let lost: usize = self.in_flight.values().sum();
+        let lost = self.confirms.len();
         self.metrics.publishes_in_flight.dec_by(lost as i64);
         self.metrics.publishes.count_many(Publish::Closed, lost + parcels.len());
         end
     }
 
     fn note_launch(&mut self, parcel: &Parcel) {
-        *self.in_flight.entry(parcel.envelope.message_id.clone()).or_default() += 1;
+        self.confirms.launched(&parcel.envelope.message_id);
         self.metrics.publishes_in_flight.inc();
     }
 
@@ -165,7 +152,7 @@ impl Publisher {
                     .await
             };
             let confirm = match tokio::time::timeout(GIVE_UP, confirm).await {
-                Ok(confirm) => confirm.map_err(PublisherError::Closed),
+                Ok(confirm) => confirm.map_err(PublisherError::Closed).and_then(read),
                 Err(_) => Err(PublisherError::Unconfirmed),
             };
             Landed { parcel, published, confirm }
@@ -174,61 +161,23 @@ impl Publisher {
 
     /// Tells everyone of a group of publishes what became of them; returns those to publish again.
     fn settle(&mut self, landed: Vec<Landed>) -> Result<Vec<Parcel>, PublisherError> {
-        for one in &landed {
-            self.note_return(one)?;
+        for confirm in landed.iter().filter_map(|landed| landed.confirm.as_ref().ok()) {
+            self.confirms.note(confirm).map_err(|Stranger| PublisherError::Stranger)?;
         }
         let mut again = Vec::new();
         let mut failed = None;
         for Landed { parcel, published, confirm } in landed {
-            let confirm = match confirm {
-                Ok(confirm) => confirm,
-                Err(error) => {
-                    failed.get_or_insert(error);
-                    continue;
-                }
-            };
-            let verdict = self.judge(&parcel.envelope.message_id, &confirm)?;
-            // Once whoever waited has given up, publishing it again would help nobody.
-            if verdict == Verdict::Unknown && !parcel.fate.is_closed() {
-                again.push(parcel);
-            } else {
-                self.tell(parcel, &verdict, published.elapsed());
+            match confirm.map(|confirm| self.confirms.judge(&parcel.envelope.message_id, &confirm)) {
+                // Once whoever waited has given up, publishing it again would help nobody.
+                Ok(Verdict::Unknown) if !parcel.fate.is_closed() => again.push(parcel),
+                Ok(verdict) => self.tell(parcel, verdict, published.elapsed()),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         failed.map_or(Ok(again), Err)
     }
 
-    /// Notes the returned message that a confirm carries, whosever it is. All messages in flight that share
-    /// its id are taken for returned: too many rather than one too few.
-    fn note_return(&mut self, landed: &Landed) -> Result<(), PublisherError> {
-        let carried = match &landed.confirm {
-            Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message))) => message,
-            Ok(Confirmation::Ack(None) | Confirmation::Nack(None) | Confirmation::NotRequested) | Err(_) => {
-                return Ok(());
-            }
-        };
-        let id = carried.properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()));
-        let id = id.ok_or(PublisherError::Stranger)?;
-        let in_flight = *self.in_flight.get(&id).ok_or(PublisherError::Stranger)?;
-        debug!(message_id = %id.as_str(), code = carried.reply_code, "the broker returned a message");
-        self.unroutable.notify_one();
-        self.returned.insert(id, in_flight);
-        Ok(())
-    }
-
-    fn judge(&mut self, id: &MessageId, confirm: &Confirmation) -> Result<Verdict, PublisherError> {
-        let returned = self.returned.contains_key(id);
-        let verdict = match confirm {
-            _ if returned => Verdict::Returned,
-            Confirmation::Ack(None) => Verdict::Confirmed,
-            Confirmation::Ack(Some(_)) => Verdict::Unknown,
-            Confirmation::Nack(_) => Verdict::Nacked,
-            Confirmation::NotRequested => return Err(PublisherError::NotConfirming),
-        };
-        Ok(verdict)
-    }
-
-    fn tell(&mut self, parcel: Parcel, verdict: &Verdict, took: Duration) {
+    fn tell(&mut self, parcel: Parcel, verdict: Verdict, took: Duration) {
         let (result, fate) = match verdict {
             Verdict::Confirmed if took > self.confirm_within => (Publish::Late, Ok(())),
             Verdict::Confirmed => (Publish::Ack, Ok(())),
@@ -236,8 +185,10 @@ impl Publisher {
             Verdict::Returned => (Publish::Returned, Err(Undeliverable::Returned)),
             Verdict::Unknown => (Publish::Late, Err(Undeliverable::Unconfirmed)),
         };
-        take_one(&mut self.in_flight, &parcel.envelope.message_id);
-        take_one(&mut self.returned, &parcel.envelope.message_id);
+        if verdict == Verdict::Returned {
+            self.unroutable.notify_one();
+        }
+        self.confirms.settled(&parcel.envelope.message_id);
         self.metrics.publishes_in_flight.dec();
         self.metrics.publishes.count(result);
         self.metrics.confirm_duration.observe(took.as_secs_f64());
@@ -247,12 +198,19 @@ impl Publisher {
     }
 }
 
-fn take_one(counts: &mut HashMap<MessageId, usize>, id: &MessageId) {
-    if let Some(count) = counts.get_mut(id) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(id);
+/// A confirm in our own terms.
+fn read(confirmation: Confirmation) -> Result<Confirm, PublisherError> {
+    let id = |message: Option<BasicReturnMessage>| match message {
+        None => Ok(None),
+        Some(message) => {
+            let id = message.properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()));
+            id.map(Some).ok_or(PublisherError::Stranger)
         }
+    };
+    match confirmation {
+        Confirmation::Ack(message) => Ok(Confirm::Ack(id(message)?)),
+        Confirmation::Nack(message) => Ok(Confirm::Nack(id(message)?)),
+        Confirmation::NotRequested => Err(PublisherError::NotConfirming),
     }
 }
 

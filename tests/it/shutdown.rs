@@ -38,6 +38,7 @@ async fn a_stop_under_load_loses_nothing_and_exits_0() {
         let balance =
             balance.lines().find(|line| line.contains("graphhook has stopped")).expect("the balance");
         assert!(balance.contains("\"in_flight\":0"), "{balance}");
+        assert!(daemon.log().contains("broker connection closed"), "not politely: {}", daemon.log());
     }
 }
 
