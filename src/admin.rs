@@ -13,16 +13,17 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    backoff::Backoff,
     delivery::{Delivery, State},
-    listener::tls::Facts,
-    metrics::{self, Metrics, Outcome},
-    notification::lifecycle::Kind,
+    listener::{accept, tls::Facts},
+    metrics::{self, Books, Metrics},
 };
 
 /// What the admin listener can tell.
@@ -50,23 +51,13 @@ struct Status<'a> {
     stopping: bool,
     listeners: &'a [String],
     broker: Broker,
-    notifications: Notifications,
+    notifications: Books,
     certificate: Option<Certificate<'a>>,
 }
 
 #[derive(Serialize)]
 struct Broker {
     state: &'static str,
-}
-
-#[derive(Serialize)]
-struct Notifications {
-    received: u64,
-    published: u64,
-    refused: u64,
-    unavailable: u64,
-    in_flight: i64,
-    conservation_error: i64,
 }
 
 #[derive(Serialize)]
@@ -79,45 +70,24 @@ impl Admin {
     /// Serves until `stop`.
     pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
         let admin = Arc::new(self);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let tracker = TaskTracker::new();
-        let mut backoff =
-            Backoff::new(std::time::Duration::from_millis(20), std::time::Duration::from_secs(1));
-        loop {
-            let accept = async {
-                let place =
-                    Arc::clone(&places).acquire_owned().await.expect("this semaphore is never closed");
-                (socket.accept().await, place)
-            };
-            let (accepted, place) = tokio::select! {
-                accepted = accept => accepted,
-                () = stop.cancelled() => break,
-            };
-            let Ok((stream, _)) = accepted else {
-                backoff.pause().await;
-                continue;
-            };
-            let (admin, stop) = (Arc::clone(&admin), stop.clone());
-            tracker.spawn(async move {
-                let service = service_fn(|request: Request<Incoming>| {
-                    let response = admin.answer(&request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .serve_connection(TokioIo::new(stream), service);
-                let ended = tokio::select! {
-                    ended = connection => ended,
-                    () = stop.cancelled() => Ok(()),
-                };
-                if let Err(error) = ended {
-                    debug!(%error, "an admin connection broke");
-                }
-                drop(place);
-            });
+        let stopping = stop.clone();
+        let serve = move |stream| {
+            let (admin, stop) = (Arc::clone(&admin), stopping.clone());
+            async move { admin.serve(stream, stop).await }
+        };
+        accept(socket, Arc::new(Semaphore::new(CONNECTIONS_MAX)), stop, serve).await;
+    }
+
+    async fn serve(&self, stream: TcpStream, stop: CancellationToken) {
+        let service = service_fn(|request: Request<Incoming>| {
+            let response = self.answer(&request);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection =
+            http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        if let Some(Err(error)) = stop.run_until_cancelled(connection).await {
+            debug!(%error, "an admin connection broke");
         }
-        tracker.close();
-        tracker.wait().await;
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -151,7 +121,6 @@ impl Admin {
 
     fn status(&self) -> String {
         let (state, stopping) = (self.delivery.state(), self.stopping.is_cancelled());
-        let outcome = |outcome| self.metrics.outcomes.get(outcome);
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at: humantime::format_rfc3339_seconds(self.started).to_string(),
@@ -159,14 +128,7 @@ impl Admin {
             stopping,
             listeners: &self.addresses,
             broker: Broker { state: state.as_str() },
-            notifications: Notifications {
-                received: Kind::ALL.into_iter().map(|kind| self.metrics.received.get(kind)).sum(),
-                published: outcome(Outcome::Published),
-                refused: outcome(Outcome::Refused),
-                unavailable: outcome(Outcome::Unavailable),
-                in_flight: self.metrics.in_flight(),
-                conservation_error: self.metrics.conservation_error(),
-            },
+            notifications: self.metrics.books(),
             certificate: self
                 .certificate
                 .as_ref()

@@ -102,8 +102,7 @@ pub fn run() -> ExitCode {
 }
 
 async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), Failure> {
-    let loaded = config::find_file(file.as_deref()).and_then(|file| config::load(&file, environment));
-    let loaded = loaded.map_err(|error| refuse(&error))?;
+    let loaded = config::load(file.as_deref(), environment).map_err(|error| refuse(&error))?;
     if let Err(error) = telemetry::start(loaded.config.log, environment) {
         complain(&error);
         return Err(Failure::Configuration);

@@ -15,7 +15,7 @@ mod tests;
 use std::{collections::HashSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    load::{Environment, LoadError, Loaded, dev, find_file, load},
+    load::{Environment, LoadError, Loaded, dev, load},
     problem::{Problem, Problems},
     raw::{ClientStatePolicy, LogFormat, LogLevel, QueueType},
 };

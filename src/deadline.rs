@@ -28,6 +28,15 @@ impl Deadline {
         Self(self.0.min(Instant::now() + time))
     }
 
+    /// Waits until the deadline.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "with `Backoff`, the place where the program waits by the clock"
+    )]
+    pub async fn passed(self) {
+        tokio::time::sleep_until(self.0).await;
+    }
+
     /// Waits for `work`, but not past the deadline.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! The promise: an [`Envelope`] becomes a [`Receipt`](Receipts), or the request is answered 503.
 //!
-//! Only this module names `lapin`. [`connection`] keeps one broker connection alive and owns what runs on it:
-//! a few [`publisher`]s, each the only user of its channel, and the [`quarantine`]. Between requests and
+//! Only this module names `lapin`. [`connection`] keeps a broker connection for ever, [`dial`] makes one,
+//! [`session`] is what runs on it: a few [`publisher`]s, each the only user of its channel, and the [`quarantine`]. Between requests and
 //! publishers lies [`room`], the bound in messages and bytes. [`embedded`] stands in for the broker in `dev`.
 
 mod confirms;
 mod connection;
+mod dial;
 pub mod embedded;
 mod publisher;
 mod quarantine;
 mod room;
+mod session;
 mod topology;
 
 use std::sync::{
@@ -20,7 +22,8 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::{
-    connection::{Connector, ProbeError, probe},
+    connection::{Connector, probe},
+    dial::ConnectError,
     topology::QUARANTINE_SUFFIX,
 };
 use self::{embedded::Embedded, publisher::Parcel, room::Room};
@@ -40,7 +43,7 @@ pub enum Delivery {
     Embedded(Embedded),
 }
 
-/// Proof that messages are safe. Only a confirm makes one.
+/// Proof that the messages of a request are safe; made here alone.
 #[derive(Debug, Eq, PartialEq)]
 #[must_use]
 pub struct Receipts {
@@ -81,12 +84,12 @@ enum Link {
     /// There, but the broker reads nothing from us.
     Blocked,
     /// Topology and confirms stand.
-    Up(Arc<Road>),
+    Up(Arc<Senders>),
 }
 
 /// The ways into one connection. When the last clone is dropped, its publishers finish and end.
 #[derive(Debug)]
-struct Road {
+struct Senders {
     publishers: Vec<mpsc::Sender<Parcel>>,
     quarantine: Option<mpsc::Sender<quarantine::Parcel>>,
 }
@@ -124,8 +127,10 @@ impl Delivery {
     ///
     /// Dropping the future gives up the receipts, not the messages that are already on their way.
     pub async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
+        if envelopes.is_empty() {
+            return Ok(Receipts { published: 0 });
+        }
         match self {
-            _ if envelopes.is_empty() => Ok(Receipts { published: 0 }),
             Self::Broker(broker) => broker.deliver(envelopes, owed).await,
             Self::Embedded(embedded) => embedded.deliver(envelopes, owed).await,
         }
@@ -174,7 +179,7 @@ impl Broker {
     }
 
     async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
-        let road = self.road().inspect_err(|error| {
+        let senders = self.senders().inspect_err(|error| {
             if *error == Undeliverable::Blocked {
                 self.metrics.publishes.count_many(Publish::Blocked, envelopes.len());
             }
@@ -182,7 +187,7 @@ impl Broker {
         let published = envelopes.len();
         // One publisher takes the whole request, so that its items stay in order.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let publisher = &road.publishers[turn % road.publishers.len()];
+        let publisher = &senders.publishers[turn % senders.publishers.len()];
         let mut fates = Vec::with_capacity(published);
         for envelope in envelopes {
             let room = owed
@@ -196,7 +201,7 @@ impl Broker {
             fates.push(told);
         }
         // A stopped connection must not wait for this request to let go of it.
-        drop(road);
+        drop(senders);
         for fate in fates {
             let fate = owed.limit(fate).await.map_err(|Elapsed| Undeliverable::Unconfirmed)?;
             fate.unwrap_or(Err(Undeliverable::Closed))?;
@@ -205,7 +210,7 @@ impl Broker {
     }
 
     fn quarantine(&self, envelope: impl FnOnce() -> Envelope) {
-        let way = self.road().ok().and_then(|road| road.quarantine.clone());
+        let way = self.senders().ok().and_then(|senders| senders.quarantine.clone());
         let sent = way.is_some_and(|way| self.quarantine.pass(&way, envelope));
         // What got through the gate is counted when it has been sent.
         if !sent {
@@ -213,11 +218,11 @@ impl Broker {
         }
     }
 
-    fn road(&self) -> Result<Arc<Road>, Undeliverable> {
+    fn senders(&self) -> Result<Arc<Senders>, Undeliverable> {
         match &*self.link.borrow() {
             Link::Down => Err(Undeliverable::Away),
             Link::Blocked => Err(Undeliverable::Blocked),
-            Link::Up(road) => Ok(Arc::clone(road)),
+            Link::Up(senders) => Ok(Arc::clone(senders)),
         }
     }
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
 use self::{
-    properties::{CLIENT_STATE, Properties, REASON, Receipt},
+    properties::{Arrival, CLIENT_STATE, Properties, REASON},
     routing::{RoutingKey, Template},
 };
 use crate::{
@@ -45,39 +45,39 @@ impl Router {
     }
 
     /// Envelopes for what goes to the consumers, in array order. `body` is what the batch was parsed from.
-    pub fn address(&self, verified: &Verified<'_>, body: &Bytes, receipt: Receipt) -> Vec<Envelope> {
-        verified.authentic().iter().map(|item| self.envelope(item, body, receipt)).collect()
+    pub fn address(&self, verified: &Verified<'_>, body: &Bytes, arrival: Arrival) -> Vec<Envelope> {
+        verified.authentic().iter().map(|item| self.envelope(item, body, arrival)).collect()
     }
 
-    fn envelope(&self, item: &Authentic<'_>, body: &Bytes, receipt: Receipt) -> Envelope {
+    fn envelope(&self, item: &Authentic<'_>, body: &Bytes, arrival: Arrival) -> Envelope {
         let notification = &item.notification;
         Envelope {
-            message_id: message_id(notification, receipt),
+            message_id: message_id(notification, arrival),
             routing_key: self.template.key(notification, &item.client_state),
             body: match self.client_state {
                 ClientStatePolicy::Keep => body.slice_ref(notification.raw.as_bytes()),
                 ClientStatePolicy::Redact => redacted(notification),
             },
-            properties: Properties::of(notification, receipt).with(CLIENT_STATE, &item.client_state),
+            properties: Properties::of(notification, arrival).with(CLIENT_STATE, &item.client_state),
         }
     }
 }
 
 /// The envelope of a refused item. Its body is a copy, so that a small forgery does not keep a large request
 /// in memory.
-pub fn quarantined(item: &Refused<'_>, receipt: Receipt) -> Envelope {
+pub fn quarantined(item: &Refused<'_>, arrival: Arrival) -> Envelope {
     let reason = item.reason.as_str();
     Envelope {
-        message_id: message_id(&item.notification, receipt),
+        message_id: message_id(&item.notification, arrival),
         routing_key: RoutingKey::new(format!("refused.{reason}")),
         body: Bytes::copy_from_slice(item.notification.raw.as_bytes()),
-        properties: Properties::of(&item.notification, receipt).with(REASON, reason),
+        properties: Properties::of(&item.notification, arrival).with(REASON, reason),
     }
 }
 
-fn message_id(notification: &Notification<'_>, receipt: Receipt) -> MessageId {
+fn message_id(notification: &Notification<'_>, arrival: Arrival) -> MessageId {
     let given = notification.id.as_deref().and_then(MessageId::given);
-    given.or_else(|| notification.fingerprint.map(digested)).unwrap_or_else(|| MessageId::fresh(receipt.at))
+    given.or_else(|| notification.fingerprint.map(digested)).unwrap_or_else(|| MessageId::fresh(arrival.at))
 }
 
 /// The first 16 bytes of the SHA-256 over the members' raw texts, a zero byte between them.

@@ -15,24 +15,22 @@
 //! makes Graph send the items again.
 
 // The data plane, in the order a request meets it.
-pub mod delivery;
-pub mod envelope;
 pub mod listener;
+pub mod webhook;
 pub mod notification;
 pub mod verify;
-pub mod webhook;
-
+pub mod envelope;
+pub mod delivery;
 // Around it.
 pub mod admin;
-pub mod cli;
-pub mod simulate;
 pub mod supervise;
-
+pub mod simulate;
+pub mod cli;
 // Ground.
-pub mod backoff;
 pub mod config;
+pub mod secret;
 pub mod deadline;
+pub mod backoff;
 pub mod error;
 pub mod metrics;
-pub mod secret;
 pub mod telemetry;

@@ -10,7 +10,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,6 +21,7 @@ use crate::{backoff::Backoff, config::Limits, error::Chain, metrics::Metrics, we
 /// Listening sockets with what answers on them.
 pub struct Listener {
     sockets: Vec<TcpListener>,
+    places: Arc<Semaphore>,
     shared: Arc<Shared>,
 }
 
@@ -30,7 +31,6 @@ struct Shared {
     webhook: Arc<Webhook>,
     limits: Limits,
     metrics: Arc<Metrics>,
-    connections: Arc<Semaphore>,
 }
 
 /// An address that cannot be listened on.
@@ -65,68 +65,66 @@ impl Listener {
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let connections = Arc::new(Semaphore::new(limits.connections_max));
-        Self { sockets, shared: Arc::new(Shared { tls, webhook, limits, metrics, connections }) }
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        Self { sockets, places, shared: Arc::new(Shared { tls, webhook, limits, metrics }) }
     }
 
     /// Accepts until `stop`; then closes the sockets, lets open requests be answered, and returns when the last
     /// connection has ended.
     pub async fn run(self, stop: CancellationToken) {
-        let tracker = TaskTracker::new();
         let loops = self.sockets.into_iter().map(|socket| {
-            let shared = Arc::clone(&self.shared);
-            accept_loop(socket, shared, tracker.clone(), stop.clone())
-        });
-        futures_util::future::join_all(loops).await;
-        tracker.close();
-        tracker.wait().await;
-    }
-}
-
-async fn accept_loop(
-    socket: TcpListener,
-    shared: Arc<Shared>,
-    tracker: TaskTracker,
-    stop: CancellationToken,
-) {
-    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&socket, &shared.connections) => accepted,
-            () = stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, permit)) => {
-                backoff.reset();
-                let shared = Arc::clone(&shared);
-                let stop = stop.clone();
-                tracker.spawn(async move {
+            let (shared, stopping) = (Arc::clone(&self.shared), stop.clone());
+            accept(socket, Arc::clone(&self.places), stop.clone(), move |stream| {
+                let (shared, stop) = (Arc::clone(&shared), stopping.clone());
+                async move {
                     shared.metrics.connections.inc();
                     connection::serve(stream, &shared, stop).await;
                     shared.metrics.connections.dec();
-                    drop(permit);
+                }
+            })
+        });
+        futures_util::future::join_all(loops).await;
+    }
+}
+
+/// Accepts connections until `stop`, then waits until all have been served.
+///
+/// A place is taken first and a connection second, so that nothing is accepted that cannot be served.
+pub async fn accept<F>(
+    socket: TcpListener,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+    serve: impl Fn(TcpStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tracker = TaskTracker::new();
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let next = async || {
+        let place = Arc::clone(&places).acquire_owned().await.expect("this semaphore is never closed");
+        socket.accept().await.map(|(stream, _)| (stream, place))
+    };
+    while let Some(accepted) = stop.run_until_cancelled(next()).await {
+        match accepted {
+            Ok((stream, place)) => {
+                backoff.reset();
+                let served = serve(stream);
+                tracker.spawn(async move {
+                    served.await;
+                    drop(place);
                 });
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 warn!(error = %Chain(&error), "cannot accept connections");
-                tokio::select! {
-                    () = backoff.pause() => {}
-                    () = stop.cancelled() => return,
-                }
+                // Whether the stop came first, the loop finds out by itself.
+                let (Some(()) | None) = stop.run_until_cancelled(backoff.pause()).await;
             }
         }
     }
-}
-
-/// Takes a place first and a connection second, so that nothing is accepted that cannot be served.
-async fn accept(
-    socket: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.expect("this semaphore is never closed");
-    let (stream, _) = socket.accept().await?;
-    Ok((stream, permit))
+    drop(socket);
+    tracker.close();
+    tracker.wait().await;
 }
 
 /// Whether an accept failed for the sake of the connection at hand; all other failures are ours.

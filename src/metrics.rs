@@ -1,7 +1,7 @@
 //! Every metric in one place: name, unit, labels and when it counts.
 //!
 //! Labels come from closed sets only, never from a request; every series stands there from the start. Handles
-//! are kept, so that counting costs an atomic addition and no look-up.
+//! are kept, so that counting hashes nothing: it walks a short list and adds one.
 
 mod process;
 
@@ -21,6 +21,8 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+
+use serde::Serialize;
 
 use crate::{notification::lifecycle::Kind, verify::Reason};
 
@@ -96,6 +98,25 @@ pub enum Outcome {
     Refused,
     /// Answered 503, or the client was gone before the answer: Graph will repeat it.
     Unavailable,
+}
+
+/// What became of everything: received = published + spooled + refused + unavailable + in flight.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Books {
+    /// Items whose verdict is known.
+    pub received: u64,
+    /// See [`Outcome`].
+    pub published: u64,
+    /// See [`Outcome`].
+    pub spooled: u64,
+    /// See [`Outcome`].
+    pub refused: u64,
+    /// See [`Outcome`].
+    pub unavailable: u64,
+    /// Received, and their request not answered yet.
+    pub in_flight: u64,
+    /// More outcomes than items: must be 0.
+    pub conservation_error: u64,
 }
 
 /// How a publish ended.
@@ -241,7 +262,8 @@ impl<L: Label, M: Clone> Labelled<L, M> {
     /// The metric of this value.
     pub fn of_label(&self, label: L) -> &M {
         let found = self.0.iter().find(|(other, _)| *other == label);
-        // A value outside its own set would be a mistake of this file; count it somewhere rather than stop.
+        // A value outside its own set would be a mistake of this file; in earnest, count it somewhere.
+        debug_assert!(found.is_some(), "a label outside its set");
         found.or(self.0.last()).map(|(_, metric)| metric).expect("a label set is never empty")
     }
 }
@@ -322,9 +344,9 @@ impl Metrics {
                 "notifications_in_flight",
                 "Items received whose request is not answered yet",
             ),
-            registry: Registry::default(),
+            registry,
         };
-        Arc::new(Self { registry, ..metrics })
+        Arc::new(metrics)
     }
 
     /// Counts a request of the public listener.
@@ -338,23 +360,30 @@ impl Metrics {
         self.certificate_not_after.get_or_create(&[("host", host.to_owned())]).set(not_after);
     }
 
-    /// Items received whose request is not answered yet; negative if the equation is broken.
-    pub fn in_flight(&self) -> i64 {
+    /// The books as they stand.
+    pub fn books(&self) -> Books {
         // Outcomes are read first: an item that arrives in between can only look as if still in flight.
-        let settled = self.outcomes.sum();
+        let outcome = |outcome| self.outcomes.of_label(outcome).get();
+        let [published, spooled, refused, unavailable] =
+            [Outcome::Published, Outcome::Spooled, Outcome::Refused, Outcome::Unavailable].map(outcome);
+        let settled = published + spooled + refused + unavailable;
         let received = self.received.sum();
-        i64::try_from(received).unwrap_or(i64::MAX) - i64::try_from(settled).unwrap_or(i64::MAX)
-    }
-
-    /// The equation as it stands: zero when every item received has at most one outcome.
-    pub fn conservation_error(&self) -> i64 {
-        self.in_flight().min(0).abs()
+        Books {
+            received,
+            published,
+            spooled,
+            refused,
+            unavailable,
+            in_flight: received.saturating_sub(settled),
+            conservation_error: settled.saturating_sub(received),
+        }
     }
 
     /// All metrics as OpenMetrics text, which Prometheus reads.
     pub fn render(&self) -> String {
-        self.in_flight.set(self.in_flight());
-        self.conservation_error.set(self.conservation_error());
+        let books = self.books();
+        self.in_flight.set(books.in_flight as i64);
+        self.conservation_error.set(books.conservation_error as i64);
         let mut page = String::with_capacity(16 << 10);
         text::encode(&mut page, &self.registry).expect("a String takes every text");
         page

@@ -44,9 +44,12 @@ pub enum SimulateError {
     /// No TCP connection.
     #[error("cannot connect")]
     Connect(#[source] std::io::Error),
-    /// No trust in the certificate, or no common ground in TLS.
+    /// The certificate to trust is none.
+    #[error("the certificate to trust cannot be used")]
+    Trust(#[source] rustls::Error),
+    /// No trust in the certificate of the receiver, or no common ground in TLS.
     #[error("no TLS")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] std::io::Error),
     /// The connection broke.
     #[error("no HTTP answer")]
     Http(#[source] hyper::Error),
@@ -66,14 +69,12 @@ impl Graph {
         trusted: CertificateDer<'static>,
     ) -> Result<Self, SimulateError> {
         let mut roots = RootCertStore::empty();
-        roots.add(trusted).map_err(SimulateError::Tls)?;
+        roots.add(trusted).map_err(SimulateError::Trust)?;
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let stream = TcpStream::connect(address).await.map_err(SimulateError::Connect)?;
         let name = ServerName::from(address.ip());
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .map_err(SimulateError::Connect)?;
+        let stream =
+            TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(SimulateError::Tls)?;
         let (requests, connection) = handshake(TokioIo::new(stream)).await.map_err(SimulateError::Http)?;
         let mut tasks = JoinSet::new();
         // How the connection ends, the next request tells.

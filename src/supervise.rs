@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -23,14 +23,11 @@ use crate::{
     config::{Config, Tls},
     deadline::Deadline,
     delivery::{Broker, Delivery},
-    envelope::Router,
     listener::{
         BindError, Listener, bind,
-        tls::{Identity, TlsError},
+        tls::{Identity, TlsError, Validity},
     },
-    metrics::{Metrics, Outcome},
-    notification::lifecycle::Kind,
-    verify::Verifier,
+    metrics::{Books, Metrics},
     webhook::Webhook,
 };
 
@@ -81,7 +78,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         started,
         stopping: stopping.clone(),
     };
-    let webhook = webhook(&config, delivery, Arc::clone(&metrics));
+    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let acceptor = identity.as_ref().map(Identity::acceptor);
     let listener = Listener::new(sockets, acceptor, webhook, config.server.limits, Arc::clone(&metrics));
 
@@ -109,42 +106,32 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
 }
 
-/// The road of this configuration.
-pub fn webhook(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) -> Arc<Webhook> {
-    let verifier = Verifier::new(&config.client_states);
-    let router = Router::new(config.broker.routing_key.clone(), config.broker.client_state);
-    Arc::new(Webhook::new(&config.server, verifier, router, delivery, metrics))
-}
-
 /// Reads the certificate and shows its end in the metrics.
 fn identity(tls: &Tls, metrics: &Metrics) -> Result<Option<Identity>, TlsError> {
     let Tls::Files { certificate, private_key } = tls else {
         return Ok(None);
     };
     let identity = Identity::load(certificate, private_key)?;
-    for host in &identity.facts.hosts {
-        metrics.certificate(host, identity.facts.not_after);
+    let facts = &identity.facts;
+    for host in &facts.hosts {
+        metrics.certificate(host, facts.not_after);
     }
-    if SystemTime::UNIX_EPOCH + Duration::from_secs(identity.facts.not_after.unsigned_abs())
-        < SystemTime::now()
-    {
-        warn!(hosts = ?identity.facts.hosts, "the certificate has expired: Graph will not deliver to it");
+    match facts.validity(SystemTime::now()) {
+        Validity::Valid(_) => {}
+        Validity::Expired => {
+            error!(hosts = ?facts.hosts, "the certificate has expired: Graph does not deliver to it")
+        }
+        Validity::NotYet => {
+            error!(hosts = ?facts.hosts, "the certificate is not valid yet: is the clock right?")
+        }
     }
     Ok(Some(identity))
 }
 
 /// The last word: what became of everything that was received.
 fn balance(metrics: &Metrics) {
-    let outcome = |outcome| metrics.outcomes.get(outcome);
-    let received: u64 = Kind::ALL.into_iter().map(|kind| metrics.received.get(kind)).sum();
-    info!(
-        received,
-        published = outcome(Outcome::Published),
-        refused = outcome(Outcome::Refused),
-        unavailable = outcome(Outcome::Unavailable),
-        in_flight = metrics.in_flight(),
-        "graphhook has stopped"
-    );
+    let Books { received, published, spooled, refused, unavailable, in_flight, .. } = metrics.books();
+    info!(received, published, spooled, refused, unavailable, in_flight, "graphhook has stopped");
 }
 
 /// The long tasks, in the order in which they stop.
@@ -170,8 +157,8 @@ impl Part {
 /// Tasks with their stop tokens. Dropping it ends them all.
 #[derive(Default)]
 struct Tasks {
-    set: JoinSet<Part>,
-    stops: Vec<(Part, CancellationToken)>,
+    set: JoinSet<()>,
+    parts: Vec<(Part, task::Id, CancellationToken)>,
 }
 
 impl Tasks {
@@ -180,32 +167,30 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let stop = CancellationToken::new();
-        let work = task(stop.clone());
-        self.stops.push((part, stop));
-        self.set.spawn(async move {
-            work.await;
-            part
-        });
+        let id = self.set.spawn(task(stop.clone())).id();
+        self.parts.push((part, id, stop));
     }
 
-    /// The next task that ends; a panic counts as the end of the listener, for the log has its message.
+    /// The next task that ends, and whether it panicked. It is no longer among the parts then.
     async fn ended(&mut self) -> (Part, Result<(), JoinError>) {
-        match self.set.join_next().await {
-            Some(Ok(part)) => (part, Ok(())),
-            Some(Err(error)) => (Part::Listener, Err(error)),
-            None => std::future::pending().await,
-        }
+        let (id, ended) = match self.set.join_next_with_id().await {
+            Some(Ok((id, ()))) => (id, Ok(())),
+            Some(Err(error)) => (error.id(), Err(error)),
+            None => return std::future::pending().await,
+        };
+        let index = self.parts.iter().position(|(_, other, _)| *other == id).expect("every task is a part");
+        (self.parts.swap_remove(index).0, ended)
     }
 
     /// Stops part after part. What has not ended by then ends with the process: no 2xx depends on it.
     async fn stop_all(mut self, within: Duration, signals: &mut Signals) {
         let owed = Deadline::after(within);
         for part in Part::STOP_ORDER {
-            let Some((_, stop)) = self.stops.iter().find(|(other, _)| *other == part) else {
+            let Some((.., stop)) = self.parts.iter().find(|(other, ..)| *other == part) else {
                 continue;
             };
             stop.cancel();
-            // The listener may take all but a second of the time; then the broker needs what is left.
+            // The listener leaves some of the time for closing the broker.
             let phase =
                 if part == Part::Listener { owed.or_after(within.saturating_sub(RESERVED)) } else { owed };
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };

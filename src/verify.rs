@@ -118,13 +118,13 @@ impl Verifier {
             ClientStateClaim::Unreadable => None,
             ClientStateClaim::Text(text) => Some(Digest::of(text)),
         };
-        let admits = |entry: &&Entry| entry.admits(notification);
-        if !self.entries.iter().any(|entry| admits(&entry)) {
+        let mut fitting =
+            self.entries.iter().enumerate().filter(|(_, entry)| entry.admits(notification)).peekable();
+        if fitting.peek().is_none() {
             return Err(Reason::UnknownSubscription);
         }
-        let candidates = self.entries.iter().enumerate().filter(|(_, entry)| admits(entry));
-        let candidates = candidates.map(|(index, entry)| (index, &entry.digest));
-        let matching = claim.and_then(|claim| first_equal(&claim, candidates));
+        let matching =
+            claim.and_then(|claim| first_equal(&claim, fitting.map(|(index, entry)| (index, &entry.digest))));
         matching.map(|index| Arc::clone(&self.entries[index].name)).ok_or(Reason::Mismatch)
     }
 }
@@ -137,11 +137,11 @@ impl Entry {
         let Some(subscription) = &notification.subscription_id else {
             return false;
         };
-        let lists_subscription = self.subscriptions.contains(subscription.as_str());
+        let lists_subscription = self.subscriptions.contains(&**subscription);
         let subscription_fits = self.subscriptions.is_empty() || lists_subscription;
         let tenant_fits = match &notification.tenant_id {
             _ if self.tenants.is_empty() => true,
-            Some(tenant) => self.tenants.contains(tenant.as_str()),
+            Some(tenant) => self.tenants.contains(&**tenant),
             None => lists_subscription,
         };
         subscription_fits && tenant_fits

@@ -27,12 +27,12 @@ use self::{
     route::Target,
 };
 use crate::{
-    config::{Limits, Server},
+    config::{Config, Limits},
     deadline::Deadline,
     delivery::{Delivery, Receipts},
-    envelope::{Router, properties::Receipt, quarantined},
+    envelope::{Router, properties::Arrival, quarantined},
     metrics::{Handshake, Metrics, Outcome, Route},
-    notification::{Batch, id::RequestId},
+    notification::Batch,
     telemetry::Sparse,
     verify::{Verified, Verifier},
 };
@@ -61,19 +61,13 @@ pub struct Answer {
 
 impl Webhook {
     /// Puts the stages of the road together.
-    pub fn new(
-        server: &Server,
-        verifier: Verifier,
-        router: Router,
-        delivery: Arc<Delivery>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) -> Self {
         Self {
-            paths: server.paths.clone(),
-            limits: server.limits,
-            answer_within: server.answer_within,
-            verifier,
-            router,
+            paths: config.server.paths.clone(),
+            limits: config.server.limits,
+            answer_within: config.server.answer_within,
+            verifier: Verifier::new(&config.client_states),
+            router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
             delivery,
             metrics,
             unavailable: Sparse::default(),
@@ -84,17 +78,16 @@ impl Webhook {
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
         let owed = Deadline::after(self.answer_within);
         let begun = Instant::now();
-        let receipt = Receipt { at: SystemTime::now(), request: RequestId::fresh(SystemTime::now()) };
+        let arrival = Arrival::at(SystemTime::now());
         let version = request.version();
-        let span = debug_span!("request", id = %receipt.request);
-        let (route, reply) = self.route(request, owed, receipt).instrument(span).await;
-        let closes = reply.closes();
-        let response = reply.into_response(receipt.request, version);
-        self.metrics.request(route, response.status().as_u16(), begun.elapsed());
-        Answer { response, closes }
+        let span = debug_span!("request", request = %arrival.request);
+        let (route, reply) = self.route(request, owed, arrival).instrument(span).await;
+        let answer = reply.into_answer(arrival.request, version);
+        self.metrics.request(route, answer.response.status().as_u16(), begun.elapsed());
+        answer
     }
 
-    async fn route(&self, request: Request<Incoming>, owed: Deadline, receipt: Receipt) -> (Route, Reply) {
+    async fn route(&self, request: Request<Incoming>, owed: Deadline, arrival: Arrival) -> (Route, Reply) {
         match route::target(request.method(), request.uri().path(), &self.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
             Target::Nowhere => (Route::Other, Reply::Refusal(Refusal::NotFound)),
@@ -111,23 +104,23 @@ impl Webhook {
                     self.metrics.handshakes.count(Handshake::Refused);
                     (Route::Handshake, Reply::Refusal(Refusal::BadToken))
                 }
-                Ok(None) => (Route::Notifications, self.notifications(request, owed, receipt).await),
+                Ok(None) => (Route::Notifications, self.notifications(request, owed, arrival).await),
             },
         }
     }
 
-    async fn notifications(&self, request: Request<Incoming>, owed: Deadline, receipt: Receipt) -> Reply {
+    async fn notifications(&self, request: Request<Incoming>, owed: Deadline, arrival: Arrival) -> Reply {
         let (head, mut body) = request.into_parts();
         let received = match media(&head.headers) {
-            Ok(()) => self.receive(&mut body, owed, receipt).await,
+            Ok(()) => self.receive(&mut body, owed, arrival).await,
             Err(refusal) => Err(refusal),
         };
         match received {
-            Ok(()) => Reply::Accepted,
+            Ok(receipts) => Reply::Accepted(receipts),
             Err(refusal) => {
                 if let Refusal::Unavailable(reason) = refusal {
                     if let Some(others) = self.unavailable.pass(Instant::now()) {
-                        warn!(request = %receipt.request, %reason, others, "answered 503");
+                        warn!(request = %arrival.request, %reason, others, "answered 503");
                     }
                 } else {
                     debug!(reason = %refusal, "request refused");
@@ -141,26 +134,31 @@ impl Webhook {
         }
     }
 
-    /// Takes one POST from Graph to an answer. No 2xx without a receipt for every item that is believed.
-    async fn receive(&self, body: &mut Incoming, owed: Deadline, receipt: Receipt) -> Result<(), Refusal> {
+    /// Takes one POST from Graph to an answer. No 2xx without a arrival for every item that is believed.
+    async fn receive(
+        &self,
+        body: &mut Incoming,
+        owed: Deadline,
+        arrival: Arrival,
+    ) -> Result<Receipts, Refusal> {
         let body_owed = owed.or_after(self.limits.body_within);
         let bytes = body::read(body, self.limits.body_bytes_max, body_owed).await?; // no more, no later
         let batch = Batch::parse(&bytes, self.limits.items_max)?; // what was said
         let verified = self.verifier.verify(batch); // what we believe
         let tally = Tally::of(&verified, &self.metrics);
-        let envelopes = self.router.address(&verified, &bytes, receipt); // where it goes
+        let envelopes = self.router.address(&verified, &bytes, arrival); // where it goes
         let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
-        self.set_aside(&verified, receipt);
+        self.set_aside(&verified, arrival);
         tally.settle(&receipts);
-        Ok(())
+        Ok(receipts)
     }
 
     /// Offers refused items to the quarantine, once their request is safe: a repetition would bring them again.
-    fn set_aside(&self, verified: &Verified<'_>, receipt: Receipt) {
+    fn set_aside(&self, verified: &Verified<'_>, arrival: Arrival) {
         for item in verified.refused() {
-            let subscription = item.notification.subscription_id.as_ref().map_or("", |id| id.as_str());
+            let subscription = item.notification.subscription_id.as_deref().unwrap_or_default();
             debug!(reason = item.reason.as_str(), ?subscription, "notification refused");
-            self.delivery.quarantine(|| quarantined(item, receipt));
+            self.delivery.quarantine(|| quarantined(item, arrival));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     config::{self, Config, Environment, LoadError, Loaded, Tls},
     delivery::probe,
     error::Chain,
-    listener::tls::{Facts, Identity},
+    listener::tls::{Facts, Identity, Validity},
 };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -44,14 +44,13 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<(), Failure> {
     let mut report = Report::default();
-    let loaded = config::find_file(file).and_then(|file| Ok((config::load(&file, environment)?, file)));
-    let outcome = match loaded {
+    let outcome = match config::load(file, environment) {
         Err(error) => {
             report.refused(&error);
             Err(Failure::Configuration)
         }
-        Ok((Loaded { config, warnings }, file)) => {
-            report.ok("configuration", format!("{} is right", file.display()));
+        Ok(Loaded { config, name, warnings }) => {
+            report.ok("configuration", format!("{name} is right"));
             for warning in warnings {
                 report.add("configuration", Verdict::Warning, warning.to_string());
             }
@@ -85,7 +84,8 @@ impl Report {
     fn offline(&mut self, config: &Config) {
         self.ok("client_states", format!("{} in the table", config.client_states.len()));
         match &config.server.tls {
-            Tls::Off => self.add("tls", Verdict::Warning, "off: plain HTTP, for a proxy in front".to_owned()),
+            // The configuration's own warning has said what that means.
+            Tls::Off => {}
             Tls::Files { certificate, private_key } => match Identity::load(certificate, private_key) {
                 Ok(identity) => self.certificate(&identity.facts),
                 Err(error) => self.add("tls", Verdict::Failed, Chain(&error).to_string()),
@@ -94,39 +94,36 @@ impl Report {
     }
 
     fn certificate(&mut self, facts: &Facts) {
-        let now =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let days = (facts.not_after - now) / (24 * 60 * 60);
         let hosts = facts.hosts.join(", ");
-        if facts.not_after <= now {
-            self.add("tls", Verdict::Failed, format!("the certificate of {hosts} has expired: renew it"));
-        } else if facts.not_before > now {
-            self.add(
-                "tls",
-                Verdict::Failed,
-                format!("the certificate of {hosts} is not valid yet: check the clock"),
-            );
-        } else if facts.hosts.is_empty() {
-            let message = "the certificate names no host (subjectAltName): Graph will not trust it";
-            self.add("tls", Verdict::Warning, message.to_owned());
-        } else if facts.is_self_signed {
-            let message =
-                format!("the certificate of {hosts} is self-signed: Graph trusts public authorities only");
-            self.add("tls", Verdict::Warning, message);
-        } else if facts.chain_len == 1 {
-            let message =
-                format!("the file of {hosts} holds no intermediate certificate: Graph needs the full chain");
-            self.add("tls", Verdict::Warning, message);
-        } else if days < DAYS_WARNED {
-            self.add(
-                "tls",
-                Verdict::Warning,
-                format!("the certificate of {hosts} ends in {days} days: renew it"),
-            );
-        } else {
-            self.ok("tls", format!("certificate and key match; {hosts}; {days} days left"));
+        let left = match facts.validity(SystemTime::now()) {
+            Validity::Valid(left) => left,
+            Validity::Expired => {
+                return self.add(
+                    "tls",
+                    Verdict::Failed,
+                    format!("the certificate of {hosts} has expired: renew it"),
+                );
+            }
+            Validity::NotYet => {
+                let message = format!("the certificate of {hosts} is not valid yet: check the clock");
+                return self.add("tls", Verdict::Failed, message);
+            }
+        };
+        let days = left.as_secs() / (24 * 60 * 60);
+        for (is_odd, message) in [
+            (facts.hosts.is_empty(), "it names no host (subjectAltName): Graph will not trust it".to_owned()),
+            (facts.is_self_signed, "it is self-signed: Graph trusts public authorities only".to_owned()),
+            (
+                facts.chain_len == 1 && !facts.is_self_signed,
+                "no intermediate certificate in the file: Graph needs the full chain".to_owned(),
+            ),
+            (left < WARNED_BEFORE, format!("it ends in {days} days: renew it")),
+        ] {
+            if is_odd {
+                self.add("tls", Verdict::Warning, format!("certificate of {hosts}: {message}"));
+            }
         }
+        self.ok("tls", format!("certificate and key match; {hosts}; {days} days left"));
     }
 
     async fn online(&mut self, config: &Config) {
@@ -170,4 +167,4 @@ impl Report {
 }
 
 /// Graph stops delivering the moment a certificate ends; three weeks leave time to find out why renewal failed.
-const DAYS_WARNED: i64 = 21;
+const WARNED_BEFORE: Duration = Duration::from_secs(21 * 24 * 60 * 60);

@@ -23,8 +23,9 @@ use crate::{
     metrics::Metrics,
     secret::Secret,
     simulate::{Event, Item, collection},
-    supervise::{signals::Signals, webhook},
+    supervise::signals::Signals,
     telemetry,
+    webhook::Webhook,
 };
 
 /// What came out of the queue, in order: routing key and message id.
@@ -57,7 +58,8 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
 
     let delivered = Delivered::default();
     let (queue, lines) = embedded::queue(tokio::io::stdout(), note(Arc::clone(&delivered)));
-    let webhook = webhook(&config, Arc::new(Delivery::Embedded(queue)), Arc::clone(&metrics));
+    let delivery = Arc::new(Delivery::Embedded(queue));
+    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let socket = bind(listen.unwrap_or_else(|| default_address(simulate)), "public").await?;
     let address = socket.local_addr()?;
     let acceptor = Some(identity.acceptor());
@@ -72,11 +74,18 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
         Ok(())
     });
 
+    let errand = async {
+        if simulate {
+            let (delivered, metrics) = (&delivered, &metrics);
+            Rehearsal { address, certificate, secret: &secret, delivered, metrics }.run().await
+        } else {
+            introduce(address, &secret);
+            std::future::pending().await
+        }
+    };
     let done = tokio::select! {
-        rehearsed = async {
-            Rehearsal { address, certificate, secret: &secret, delivered: &delivered, metrics: &metrics }.run().await
-        }, if simulate => rehearsed,
-        _ = signals.stop(), if { if !simulate { introduce(address, &secret); } true } => Ok(()),
+        done = errand => done,
+        _ = signals.stop() => Ok(()),
         Some(ended) = tasks.join_next() => ended.context("a task panicked")?.context("a task ended by itself"),
     };
     stop.cancel();

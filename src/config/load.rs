@@ -27,6 +27,8 @@ pub struct Environment {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// Where it was read, for people.
+    pub name: String,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
 }
@@ -70,26 +72,22 @@ impl Environment {
     }
 }
 
-/// The file to read: the one that was named, else the first default one that exists.
-///
-/// # Errors
-///
-/// [`LoadError::NoFile`]
-pub fn find_file(named: Option<&Path>) -> Result<PathBuf, LoadError> {
+fn find_file(named: Option<&Path>) -> Result<PathBuf, LoadError> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
     DEFAULT_FILES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(LoadError::NoFile)
 }
 
-/// Reads and checks the configuration.
+/// Reads and checks the configuration: the file that was named, else the first default one that exists.
 ///
 /// # Errors
 ///
-/// [`LoadError::Unreadable`] when there is no such file, [`LoadError::Wrong`] with everything that is wrong.
-pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+/// [`LoadError`]; with [`LoadError::Wrong`] comes everything that is wrong.
+pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Loaded, LoadError> {
+    let path = find_file(named)?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
     Ok(load_text(&path.display().to_string(), &text, environment)?)
 }
 
@@ -106,7 +104,8 @@ pub(super) fn load_text(name: &str, text: &str, environment: &Environment) -> Re
     let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
     let (raw, problems) = extract(&mut layers);
     let problems = without_references(problems, &raw);
-    resolve(raw, &layers, environment, problems)
+    let loaded = resolve(raw, &layers, environment, problems)?;
+    Ok(Loaded { name: name.to_owned(), ..loaded })
 }
 
 /// Merges the layers. Serde stops at the first mistake; taking the key it stumbled over out of its layer and

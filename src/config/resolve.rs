@@ -42,7 +42,7 @@ pub(super) fn resolve(
         return Err(Problems(resolver.problems));
     }
     let config = Config { server, client_states, broker, admin, log };
-    Ok(Loaded { config, warnings: resolver.warnings })
+    Ok(Loaded { config, name: String::new(), warnings: resolver.warnings })
 }
 
 struct Resolver<'a> {

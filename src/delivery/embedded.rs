@@ -91,29 +91,16 @@ impl<W: AsyncWrite + Unpin, F: FnMut(&Envelope)> Lines<W, F> {
 }
 
 fn line(envelope: &Envelope) -> io::Result<Line<'_>> {
+    // Strings of JSON hold no line breaks of their own, so all that stand here are between its tokens.
+    let body = String::from_utf8_lossy(&envelope.body).replace(['\n', '\r'], " ");
     Ok(Line {
         routing_key: envelope.routing_key.as_str(),
         message_id: envelope.message_id.as_str(),
         r#type: envelope.properties.kind.as_str(),
         timestamp: envelope.properties.timestamp,
         headers: envelope.properties.headers.iter().map(|(name, value)| (*name, value.as_str())).collect(),
-        body: RawValue::from_string(on_one_line(&String::from_utf8_lossy(&envelope.body)))?,
+        body: RawValue::from_string(body)?,
     })
-}
-
-/// The same JSON without the white space between its tokens; every token as it was.
-fn on_one_line(json: &str) -> String {
-    let (mut in_string, mut escaped) = (false, false);
-    let keep = |character: &char| {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' if in_string => escaped = true,
-            '"' => in_string = !in_string,
-            _ => {}
-        }
-        in_string || !character.is_ascii_whitespace()
-    };
-    json.chars().filter(keep).collect()
 }
 
 /// Requests waiting for their lines to be written.

@@ -64,6 +64,7 @@ pub(super) struct Publisher {
     metrics: Arc<Metrics>,
     /// Told when a message comes back, so that the topology is looked at.
     unroutable: Arc<Notify>,
+    parcels: mpsc::Receiver<Parcel>,
     confirms: Confirms,
 }
 
@@ -75,59 +76,58 @@ struct Landed {
 }
 
 impl Publisher {
+    /// A publisher on this channel, and the way to it.
     pub(super) fn new(
         channel: Channel,
         broker: &Broker,
         metrics: Arc<Metrics>,
         unroutable: Arc<Notify>,
-    ) -> Self {
-        Self {
+    ) -> (mpsc::Sender<Parcel>, Self) {
+        // As wide as the room that all parcels share: a sender never finds it full.
+        let (way, parcels) = mpsc::channel(broker.in_flight_messages);
+        let publisher = Self {
             channel,
             exchange: short(&broker.exchange),
             confirm_within: broker.confirm_within,
             metrics,
             unroutable,
+            parcels,
             confirms: Confirms::default(),
-        }
+        };
+        (way, publisher)
     }
 
     /// Publishes what comes in until all senders are gone and everything is confirmed.
-    pub(super) async fn run(mut self, mut parcels: mpsc::Receiver<Parcel>) -> Result<(), PublisherError> {
+    pub(super) async fn run(mut self) -> Result<(), PublisherError> {
         let mut flights = FuturesUnordered::new();
         let mut open = true;
-        let end = loop {
+        loop {
             tokio::select! {
                 biased;
                 Some(first) = flights.next(), if !flights.is_empty() => {
-                    // Everything that is ready is judged together: see the module's documentation.
+                    // Everything that is ready is judged together: see `confirms`.
                     let mut landed = vec![first];
                     while let Some(Some(next)) = flights.next().now_or_never() {
                         landed.push(next);
                     }
-                    match self.settle(landed) {
-                        Ok(again) => flights.extend(again.into_iter().map(|parcel| self.publish(parcel))),
-                        Err(error) => break Err(error),
-                    }
+                    let again = self.settle(landed)?;
+                    flights.extend(again.into_iter().map(|parcel| self.publish(parcel)));
                 }
-                parcel = parcels.recv(), if open => match parcel {
+                parcel = self.parcels.recv(), if open => match parcel {
                     Some(parcel) => {
                         // The flights start in this order: each takes its place in line at its first poll.
                         self.note_launch(&parcel);
                         flights.push(self.publish(parcel));
-                        while let Ok(parcel) = parcels.try_recv() {
+                        while let Ok(parcel) = self.parcels.try_recv() {
                             self.note_launch(&parcel);
                             flights.push(self.publish(parcel));
                         }
                     }
                     None => open = false,
                 },
-                else => break Ok(()),
+                else => return Ok(()),
             }
-        };
-        let lost = self.confirms.len();
-        self.metrics.publishes_in_flight.dec_by(lost as i64);
-        self.metrics.publishes.count_many(Publish::Closed, lost + parcels.len());
-        end
+        }
     }
 
     fn note_launch(&mut self, parcel: &Parcel) {
@@ -195,6 +195,15 @@ impl Publisher {
         if parcel.fate.send(fate).is_err() {
             debug!(message_id = %parcel.envelope.message_id.as_str(), ?took, "a confirm came after the answer");
         }
+    }
+}
+
+impl Drop for Publisher {
+    /// However a publisher ends, what it still had counts as lost with its channel.
+    fn drop(&mut self) {
+        let in_flight = self.confirms.len();
+        self.metrics.publishes_in_flight.dec_by(in_flight as i64);
+        self.metrics.publishes.count_many(Publish::Closed, in_flight + self.parcels.len());
     }
 }
 

@@ -24,31 +24,38 @@ pub struct Properties {
 
 /// When and in which request an item came.
 #[derive(Clone, Copy, Debug)]
-pub struct Receipt {
+pub struct Arrival {
     /// Time of receipt.
     pub at: SystemTime,
     /// The request.
     pub request: RequestId,
 }
 
+impl Arrival {
+    /// A request that arrives now.
+    pub fn at(now: SystemTime) -> Self {
+        Self { at: now, request: RequestId::fresh(now) }
+    }
+}
+
 impl Properties {
     /// Properties of an item, without the verdict on it.
-    pub(super) fn of(notification: &Notification<'_>, receipt: Receipt) -> Self {
+    pub(super) fn of(notification: &Notification<'_>, arrival: Arrival) -> Self {
         let mut headers = Vec::with_capacity(10);
         let mut put = |name, value: Option<&str>| {
             let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
             headers.extend(fits.map(|value| (name, value.to_owned())));
         };
-        put("graph-subscription-id", notification.subscription_id.as_ref().map(|id| id.as_str()));
-        put("graph-tenant-id", notification.tenant_id.as_ref().map(|id| id.as_str()));
+        put("graph-subscription-id", notification.subscription_id.as_deref());
+        put("graph-tenant-id", notification.tenant_id.as_deref());
         put("graph-change-type", notification.change_type.as_deref());
         put("graph-lifecycle-event", notification.lifecycle_event.as_deref());
         put("graph-resource", notification.resource.as_deref());
         put("graph-resource-type", notification.resource_type.as_deref());
         put("graphhook-resource-data", Some(if notification.is_encrypted { "encrypted" } else { "none" }));
-        headers.push(("graphhook-received-at", humantime::format_rfc3339_millis(receipt.at).to_string()));
-        headers.push(("graphhook-request-id", receipt.request.to_string()));
-        let since = receipt.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        headers.push(("graphhook-received-at", humantime::format_rfc3339_millis(arrival.at).to_string()));
+        headers.push(("graphhook-request-id", arrival.request.to_string()));
+        let since = arrival.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self { kind: notification.kind, timestamp: since.as_secs(), headers }
     }
 

@@ -116,14 +116,12 @@ impl Field {
     }
 
     fn write(self, key: &mut String, notification: &Notification<'_>, client_state: &str) {
-        let subscription = || notification.subscription_id.as_ref().map(|id| id.as_str());
-        let tenant = || notification.tenant_id.as_ref().map(|id| id.as_str());
         match self {
             Self::Kind => key.push_str(notification.kind.as_str()),
             Self::ResourceType => key.extend(resource_type(notification).chars().map(safe).map(lower)),
             Self::Change => push_safe(key, notification.change()),
-            Self::TenantId => push_safe(key, tenant()),
-            Self::SubscriptionId => push_safe(key, subscription()),
+            Self::TenantId => push_safe(key, notification.tenant_id.as_deref()),
+            Self::SubscriptionId => push_safe(key, notification.subscription_id.as_deref()),
             Self::ClientState => push_safe(key, Some(client_state)),
         }
     }

@@ -5,16 +5,11 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    config::ClientState,
-    notification::{Batch, id::RequestId},
-    secret::Secret,
-    verify::Verifier,
-};
+use crate::{config::ClientState, notification::Batch, secret::Secret, verify::Verifier};
 
-fn receipt() -> Receipt {
+fn arrival() -> Arrival {
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_780_315_200_123);
-    Receipt { at, request: RequestId::fresh(at) }
+    Arrival::at(at)
 }
 
 fn address(items: &str, template: &str, policy: ClientStatePolicy) -> Vec<Envelope> {
@@ -23,7 +18,7 @@ fn address(items: &str, template: &str, policy: ClientStatePolicy) -> Vec<Envelo
     let table =
         [ClientState { name: "ma il".to_owned(), secret, subscriptions: [].into(), tenants: [].into() }];
     let verified = Verifier::new(&table).verify(Batch::parse(&body, 100).expect(items));
-    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, receipt())
+    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, arrival())
 }
 
 fn envelope(members: &str) -> Envelope {

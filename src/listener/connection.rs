@@ -43,7 +43,8 @@ async fn http<S>(stream: S, shared: &Shared, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let closing = CancellationToken::new();
+    // Cancelled by the daemon's stop, or by an answer that ends the connection.
+    let closing = stop.child_token();
     let service = service_fn(|request: Request<Incoming>| {
         let webhook = Arc::clone(&shared.webhook);
         let closing = closing.clone();
@@ -59,7 +60,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = async { tokio::select! { () = stop.cancelled() => {}, () = closing.cancelled() => {} } } => {
+        () = closing.cancelled() => {
             // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY.
             connection.as_mut().graceful_shutdown();
             connection.await

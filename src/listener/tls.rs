@@ -4,6 +4,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
@@ -119,7 +120,29 @@ impl Identity {
     }
 }
 
+/// Where the present lies in a certificate's life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Validity {
+    /// Before its begin.
+    NotYet,
+    /// Within, with this much left.
+    Valid(Duration),
+    /// After its end.
+    Expired,
+}
+
 impl Facts {
+    /// Where `now` lies in its life.
+    pub fn validity(&self, now: SystemTime) -> Validity {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        match u64::try_from(self.not_after - now) {
+            _ if now < self.not_before => Validity::NotYet,
+            Ok(left) => Validity::Valid(Duration::from_secs(left)),
+            Err(_) => Validity::Expired,
+        }
+    }
+
     fn of(chain: &[CertificateDer<'_>]) -> Result<Self, TlsError> {
         let certificate = chain.first().ok_or(TlsError::NotX509)?;
         let (_, x509) = X509Certificate::from_der(certificate).map_err(|_| TlsError::NotX509)?;

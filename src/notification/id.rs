@@ -3,6 +3,7 @@
 use std::{
     borrow::{Borrow, Cow},
     fmt,
+    ops::Deref,
     time::{Duration, SystemTime},
 };
 
@@ -22,9 +23,12 @@ macro_rules! text_id {
             pub(super) fn new(id: Cow<'a, str>) -> Self {
                 Self(id)
             }
+        }
 
-            /// The id as text.
-            pub fn as_str(&self) -> &str {
+        impl Deref for $id<'_> {
+            type Target = str;
+
+            fn deref(&self) -> &str {
                 &self.0
             }
         }

@@ -168,7 +168,7 @@ fn the_tenant_has_three_places() {
         (r#"{"tenantId":7,"resourceData":[{"organizationId":"r"}]}"#, None),
         (r#"{"resourceData":null}"#, None),
     ] {
-        item(json, |item| assert_eq!(item.tenant_id.as_ref().map(TenantId::as_str), expected, "{json}"));
+        item(json, |item| assert_eq!(item.tenant_id.as_deref(), expected, "{json}"));
     }
 }
 
@@ -235,7 +235,7 @@ proptest! {
         let raws: Vec<&str> = batch.notifications.iter().map(|notification| notification.raw).collect();
         prop_assert_eq!(raws, items.iter().map(String::as_str).collect::<Vec<_>>());
         for (notification, text) in batch.notifications.iter().zip(&texts) {
-            prop_assert_eq!(notification.subscription_id.as_ref().map(SubscriptionId::as_str), Some(text.as_str()));
+            prop_assert_eq!(notification.subscription_id.as_deref(), Some(text.as_str()));
         }
     }
 }

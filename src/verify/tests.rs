@@ -91,9 +91,8 @@ fn each_item_has_its_own_verdict_and_order_is_kept() {
     let body = r#"{"value":[{"subscriptionId":"1","clientState":"x"},7,{"subscriptionId":"2","clientState":"z"},{"subscriptionId":"3","clientState":"x"}]}"#;
     let verified =
         Verifier::new(&[entry("a", "x", &[], &[])]).verify(Batch::parse(body.as_bytes(), 10).expect("JSON"));
-    let ids = |item: &Notification<'_>| {
-        item.subscription_id.as_ref().map_or("-".to_owned(), |id| id.as_str().to_owned())
-    };
+    let ids =
+        |item: &Notification<'_>| item.subscription_id.as_ref().map_or("-".to_owned(), |id| id.to_string());
     assert_eq!(
         verified.authentic().iter().map(|item| ids(&item.notification)).collect::<Vec<_>>(),
         ["1", "3"]

@@ -9,9 +9,11 @@ use hyper::{
     },
 };
 
-use super::{body::BodyError, handshake::Token};
+use tracing::debug;
+
+use super::{Answer, body::BodyError, handshake::Token};
 use crate::{
-    delivery::Undeliverable,
+    delivery::{Receipts, Undeliverable},
     notification::{BatchError, id::RequestId},
 };
 
@@ -20,8 +22,8 @@ use crate::{
 pub(super) enum Reply {
     /// The handshake's token, decoded.
     Echo(Token),
-    /// Every item is confirmed or refused. Genuine and forged items get the same answer.
-    Accepted,
+    /// Every item is safe or refused, and here is the proof. Genuine and forged items get the same answer.
+    Accepted(Receipts),
     /// The process is alive.
     Healthy,
     /// Something else.
@@ -37,7 +39,7 @@ pub(super) enum Refusal {
     MethodNotAllowed(&'static str),
     #[error("the validation token is not one that Graph sends")]
     BadToken,
-    #[error("the body is compressed or not UTF-8")]
+    #[error("the body is compressed or in another charset")]
     Unsupported,
     #[error("the body is too large")]
     TooLarge,
@@ -71,10 +73,27 @@ impl From<BatchError> for Refusal {
 }
 
 impl Reply {
-    /// Whether the connection ends with this answer.
-    pub(super) fn closes(&self) -> bool {
+    /// The answer itself.
+    pub(super) fn into_answer(self, request: RequestId, version: Version) -> Answer {
+        let closes = self.closes();
+        let mut response = match self {
+            Self::Echo(token) => text(token.into_string()),
+            Self::Healthy => text("ok\n".to_owned()),
+            Self::Accepted(receipts) => {
+                debug!(published = receipts.published(), "accepted");
+                status(StatusCode::ACCEPTED, Bytes::new())
+            }
+            Self::Refusal(refusal) => problem(refusal, request),
+        };
+        if closes && version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Answer { response, closes }
+    }
+
+    fn closes(&self) -> bool {
         match self {
-            Self::Echo(_) | Self::Accepted | Self::Healthy => false,
+            Self::Echo(_) | Self::Accepted(_) | Self::Healthy => false,
             Self::Refusal(refusal) => match refusal {
                 Refusal::Unsupported | Refusal::TooLarge | Refusal::TooSlow | Refusal::Broken => true,
                 Refusal::NotFound
@@ -84,21 +103,6 @@ impl Reply {
                 | Refusal::Unavailable(_) => false,
             },
         }
-    }
-
-    /// The answer itself.
-    pub(super) fn into_response(self, request: RequestId, version: Version) -> Response<Full<Bytes>> {
-        let closes = self.closes() && version < Version::HTTP_2;
-        let mut response = match self {
-            Self::Echo(token) => text(token.into_string()),
-            Self::Healthy => text("ok\n".to_owned()),
-            Self::Accepted => status(StatusCode::ACCEPTED, Bytes::new()),
-            Self::Refusal(refusal) => problem(refusal, request),
-        };
-        if closes {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the operator can see, and what nobody can.
 
-use crate::support::daemon::{Daemon, SECRET};
+use crate::support::daemon::{CONNECTION_UP, Daemon, SECRET};
 use crate::support::graph::{changed, created, post};
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn every_series_stands_there_from_the_start() {
         r#"graphhook_amqp_publish_total{result="late"}"#,
         r#"graphhook_amqp_publish_total{result="blocked"}"#,
         "graphhook_amqp_confirm_duration_seconds_count",
-        "graphhook_amqp_connection_up",
+        CONNECTION_UP,
         "graphhook_amqp_connection_blocked",
         "graphhook_notifications_in_flight",
         "graphhook_conservation_error",
@@ -52,8 +52,7 @@ async fn every_series_stands_there_from_the_start() {
 
 #[tokio::test]
 async fn pages_and_methods() {
-    let daemon = Daemon::configure().start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = Daemon::configure().connected().await;
     assert_eq!(daemon.get_admin("/livez").await, (200, "alive\n".to_owned()));
     assert_eq!(daemon.get_admin("/readyz").await, (200, "ready\n".to_owned()));
     assert_eq!(daemon.get_admin("/nothing").await.0, 404);
@@ -67,8 +66,7 @@ async fn pages_and_methods() {
 
 #[tokio::test]
 async fn requests_are_counted_once_with_their_status() {
-    let daemon = Daemon::configure().start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = Daemon::configure().connected().await;
     assert_eq!(post(&daemon.client(), [created("a")]).await.status, 202);
     assert_eq!(daemon.client().get("/nothing").await.status, 404);
     let metrics = daemon.metrics().await;
@@ -84,8 +82,7 @@ async fn requests_are_counted_once_with_their_status() {
 #[tokio::test]
 async fn no_secret_is_shown_anywhere() {
     let password = "guest:guest";
-    let daemon = Daemon::configure().set("log", "level", "\"debug\"").start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = Daemon::configure().set("log", "level", "\"debug\"").connected().await;
     let forged = "the canary of a forger";
     let reply = post(&daemon.client(), [created("a"), changed("b", "created", forged)]).await;
     assert_eq!(reply.status, 202);
@@ -111,8 +108,7 @@ async fn a_client_that_hangs_up_is_in_the_books() {
     use crate::support::graph::{PATH, collection};
 
     let cut = Cut::to_port(Node::shared().port()).await;
-    let daemon = Daemon::configure().broker(Node::shared().url_by(cut.port())).start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = Daemon::configure().broker(Node::shared().url_by(cut.port())).connected().await;
     cut.stall_answers();
     let mut raw = daemon.client().raw().await;
     let body = collection([created("gone")]);

@@ -1,7 +1,7 @@
 //! The daemon itself is killed.
 
 use crate::support::broker::Node;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{CONNECTION_UP, Daemon};
 use crate::support::load::{Load, check_nothing_lost, drained};
 use crate::support::queue::Amqp;
 
@@ -11,7 +11,7 @@ async fn a_killed_daemon_has_lost_nothing_that_it_accepted() {
     let queue = Amqp::connect(&Node::shared().url()).await.queue(daemon.queue());
     let mut accepted = std::collections::BTreeSet::new();
     for round in 0..3 {
-        daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+        daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
         let load = Load::start(&daemon, &format!("crash-{round}"), 8);
         load.eventually_accepts(300).await;
         daemon.kill();

@@ -1,19 +1,15 @@
 //! The way to the broker: topology, connecting, and every reason for which nothing may be answered 202.
 
-use std::time::Duration;
-
 use lapin::ExchangeKind;
 use lapin::types::{AMQPValue, FieldTable};
 
 use crate::support::broker::Node;
 use crate::support::cut::Cut;
-use crate::support::daemon::{Daemon, SECRET};
+use crate::support::daemon::{CONNECTION_UP, Daemon, SECRET};
 use crate::support::eventually::eventually;
 use crate::support::graph::{changed, created, post};
 use crate::support::https::Reply;
 use crate::support::queue::{Amqp, unique};
-
-const UP: &str = "graphhook_amqp_connection_up";
 
 async fn amqp() -> Amqp {
     Amqp::connect(&Node::shared().url()).await
@@ -45,8 +41,7 @@ fn check_unavailable(reply: &Reply) {
 
 #[tokio::test]
 async fn the_topology_is_declared() {
-    let daemon = Daemon::configure().start().await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    let daemon = Daemon::configure().connected().await;
     let amqp = amqp().await;
     assert!(amqp.exchange_is(daemon.exchange(), ExchangeKind::Topic).await);
     assert!(amqp.queue_has(daemon.queue(), arguments([("x-queue-type", text("quorum"))])).await);
@@ -64,8 +59,7 @@ async fn the_topology_is_declared() {
 async fn classic_queues_and_streams_take_messages() {
     for queue_type in ["classic", "stream"] {
         let configuration = Daemon::configure().set("broker", "queue_type", &format!("\"{queue_type}\""));
-        let daemon = configuration.start().await;
-        daemon.eventually_metric(UP, |up| up == 1.0).await;
+        let daemon = configuration.connected().await;
         assert_eq!(post(&daemon.client(), [created(queue_type)]).await.status, 202);
         let expected = arguments([("x-queue-type", text(queue_type))]);
         assert!(amqp().await.queue_has(daemon.queue(), expected).await, "{queue_type}");
@@ -84,7 +78,7 @@ async fn a_topology_of_others_is_checked_and_never_made() {
     amqp.declare_exchange(daemon.exchange(), ExchangeKind::Topic).await;
     let queue = amqp.declare_queue(daemon.queue(), FieldTable::default()).await;
     amqp.bind(daemon.queue(), daemon.exchange(), "notification.#").await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("now")]).await.status, 202);
     assert_eq!(queue.take(1).await[0].message_id, "now");
     assert!(!amqp.exchange_exists(&format!("{}.refused", daemon.exchange())).await);
@@ -112,7 +106,7 @@ async fn the_daemon_starts_while_the_broker_is_away() {
     assert_eq!(daemon.get_admin("/livez").await.0, 200);
     check_unavailable(&post(&daemon.client(), [created("early")]).await);
     cut.heal();
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(daemon.get_admin("/readyz").await.0, 200);
     assert_eq!(post(&daemon.client(), [created("later")]).await.status, 202);
     assert_eq!(amqp().await.queue(daemon.queue()).take(1).await[0].message_id, "later");
@@ -120,7 +114,7 @@ async fn the_daemon_starts_while_the_broker_is_away() {
 
 #[tokio::test]
 async fn a_refused_item_is_answered_202_while_the_broker_is_away() {
-    let daemon = Daemon::configure().broker("amqp://guest:guest@127.0.0.1:1/%2f").start().await;
+    let daemon = Daemon::configure().without_broker().start().await;
     assert_eq!(post(&daemon.client(), [changed("f", "created", "guess")]).await.status, 202);
     check_unavailable(&post(&daemon.client(), [changed("f", "created", "guess"), created("g")]).await);
     let metrics = daemon.metrics().await;
@@ -138,9 +132,8 @@ async fn a_silent_broker_does_not_keep_the_next_one_waiting() {
         .broker(Node::shared().url_by(cut.port()))
         .broker(Node::shared().url())
         .set("broker", "connect_within", "\"300ms\"")
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     assert!(cut.seen().swallowed > 0);
     assert!(daemon.log().contains("took too long"), "{}", daemon.log());
     assert_eq!(post(&daemon.client(), [created("x")]).await.status, 202);
@@ -167,7 +160,7 @@ async fn a_lost_connection_is_made_again() {
     let cut = Cut::to_port(Node::shared().port()).await;
     let daemon = Daemon::configure().broker(Node::shared().url_by(cut.port())).start().await;
     for round in 0..3 {
-        daemon.eventually_metric(UP, |up| up == 1.0).await;
+        daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
         assert_eq!(post(&daemon.client(), [created(&format!("r-{round}"))]).await.status, 202);
         cut.cut();
         let ready = r#"graphhook_amqp_connects_total{result="ready"}"#;
@@ -183,9 +176,8 @@ async fn confirms_that_do_not_come_are_answered_503_in_time_and_for_the_whole_re
         .broker(Node::shared().url_by(cut.port()))
         .set("server", "answer_within", "\"500ms\"")
         .set("broker", "confirm_within", "\"100ms\"")
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     cut.stall_answers();
     check_unavailable(
         &post(&daemon.client(), [created("s-1"), changed("f", "x", "guess"), created("s-2")]).await,
@@ -208,9 +200,8 @@ async fn what_is_in_flight_has_a_bound() {
         .broker(Node::shared().url_by(cut.port()))
         .set("server", "answer_within", "\"500ms\"")
         .set("broker", "in_flight_messages", "10")
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     cut.stall_answers();
     let items: Vec<String> = (0..25).map(|number| created(&format!("b-{number}"))).collect();
     check_unavailable(&post(&daemon.client(), &items).await);
@@ -230,8 +221,7 @@ async fn with_others_topology(name: &str, key: &str) -> (Daemon, Amqp) {
     amqp.bind(&queue, &exchange, key).await;
     let configuration =
         Daemon::configure().exchange(&exchange).queue(&queue).set("broker", "declare", "false");
-    let daemon = configuration.set("broker", "channels", "1").start().await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    let daemon = configuration.set("broker", "channels", "1").connected().await;
     (daemon, amqp)
 }
 
@@ -250,8 +240,7 @@ async fn without_a_binding_nothing_is_accepted() {
 
 #[tokio::test]
 async fn a_deleted_queue_is_declared_again() {
-    let daemon = Daemon::configure().start().await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    let daemon = Daemon::configure().connected().await;
     amqp().await.delete_queue(daemon.queue()).await;
     check_unavailable(&post(&daemon.client(), [created("d-1")]).await);
     eventually("a new queue", async || {
@@ -306,15 +295,14 @@ async fn returned_messages_are_told_from_their_neighbours() {
 
 #[tokio::test]
 async fn an_exchange_deleted_in_flight_is_made_again() {
-    let daemon = Daemon::configure().start().await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    let daemon = Daemon::configure().connected().await;
     let amqp = amqp().await;
     amqp.delete_exchange(daemon.exchange()).await;
     check_unavailable(&post(&daemon.client(), [created("e-1")]).await);
     let ready = r#"graphhook_amqp_connects_total{result="ready"}"#;
     daemon.eventually_metric(ready, |ready| ready >= 2.0).await;
     assert!(daemon.metrics().await.get(&publishes("closed")) >= 1.0);
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("e-2")]).await.status, 202);
     amqp.queue(daemon.queue()).eventually_holds(&["e-2"]).await;
 }
@@ -326,8 +314,7 @@ async fn a_full_queue_refuses_and_is_believed() {
     amqp.declare_exchange(&exchange, ExchangeKind::Topic).await;
     let full = amqp.declare_full(&queue, &exchange).await;
     let configuration = Daemon::configure().exchange(&exchange).queue(&queue);
-    let daemon = configuration.set("broker", "declare", "false").start().await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    let daemon = configuration.set("broker", "declare", "false").connected().await;
     check_unavailable(&post(&daemon.client(), [created("refused")]).await);
     assert_eq!(daemon.metrics().await.get(&publishes("nack")), 1.0);
     full.purge().await;
@@ -346,9 +333,8 @@ async fn amqps_trusts_the_authority_it_is_given() {
         .set("broker.tls", "ca_file", &ca)
         .set("broker.tls", "certificate", &path(&files.client_certificate))
         .set("broker.tls", "private_key", &path(&files.client_key))
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("tls")]).await.status, 202);
     amqp().await.queue(daemon.queue()).eventually_holds(&["tls"]).await;
 
@@ -368,19 +354,4 @@ async fn a_wrong_password_is_named_and_not_shown() {
     let daemon = Daemon::configure().broker(url).start().await;
     daemon.eventually_logs("ACCESS_REFUSED").await;
     assert!(!daemon.log().contains("hunter2"), "{}", daemon.log());
-    assert!(daemon.metrics().await.get(r#"graphhook_amqp_connects_total{result="failed"}"#) < 20.0);
-}
-
-#[tokio::test]
-async fn a_slow_connect_is_given_up_after_its_time() {
-    // The test of the bound itself: two steps of 100 ms each may not become a minute.
-    let cut = Cut::to_port(Node::shared().port()).await;
-    cut.swallow();
-    let daemon = Daemon::configure()
-        .broker(Node::shared().url_by(cut.port()))
-        .set("broker", "connect_within", "\"100ms\"")
-        .start()
-        .await;
-    let logged = tokio::time::timeout(Duration::from_secs(10), daemon.eventually_logs("took too long")).await;
-    assert!(logged.is_ok());
 }

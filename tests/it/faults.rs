@@ -1,13 +1,11 @@
 //! A broker that is killed, paused or alarmed while Graph goes on: what was answered 202 is in the queue.
 
 use crate::support::broker::{Faulty, Node};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{CONNECTION_UP, Daemon};
 use crate::support::eventually::eventually;
 use crate::support::graph::{created, post};
 use crate::support::load::{Load, check_nothing_lost, drained};
 use crate::support::queue::{Amqp, Queue};
-
-const UP: &str = "graphhook_amqp_connection_up";
 
 /// A broker to maltreat, a daemon that is connected to it, and its queue.
 async fn started() -> (Faulty, Daemon, Queue) {
@@ -16,9 +14,8 @@ async fn started() -> (Faulty, Daemon, Queue) {
         .broker(format!("{}?heartbeat=2", node.url()))
         .set("server", "answer_within", "\"1s\"")
         .set("broker", "connect_within", "\"2s\"")
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     // RabbitMQ 3.10 saves the names of its quorum queues every few minutes only; a queue younger than that is
     // there after a crash, but nothing published to it is ever confirmed.
     node.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
@@ -55,7 +52,7 @@ async fn a_paused_broker_loses_nothing_and_keeps_nobody_waiting() {
     node.pause();
     load.eventually_unavailable(20).await;
     // Nothing is heard for two heartbeats; then the connection is given up.
-    daemon.eventually_metric(UP, |up| up == 0.0).await;
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 0.0).await;
     node.resume();
     load.eventually_accepts(300).await;
     let accepted = load.stop().await;
@@ -75,7 +72,7 @@ async fn a_blocking_broker_is_not_fed() {
         (blocked == 1.0).then_some(status)
     });
     blocked.await;
-    assert_eq!(daemon.metrics().await.get(UP), 0.0);
+    assert_eq!(daemon.metrics().await.get(CONNECTION_UP), 0.0);
     let (status, page) = daemon.get_admin("/readyz").await;
     assert_eq!((status, page.as_str()), (503, "the broker blocks publishing\n"));
     let in_flight = daemon.metrics().await.get("graphhook_amqp_in_flight");
@@ -87,7 +84,7 @@ async fn a_blocking_broker_is_not_fed() {
     assert!(metrics.get(r#"graphhook_amqp_publish_total{result="blocked"}"#) >= 20.0);
     node.alarm(false).await;
     daemon.eventually_metric("graphhook_amqp_connection_blocked", |blocked| blocked == 0.0).await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("after")]).await.status, 202);
     queue.eventually_holds(&["before", "after"]).await;
     check_books(&daemon).await;

@@ -8,8 +8,7 @@ use crate::support::graph::{PATH, collection, created, post};
 use crate::support::https::{Client, Reply, request};
 
 async fn daemon() -> Daemon {
-    let daemon = Daemon::configure().set("server.limits", "body", "\"1MiB\"").start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = Daemon::configure().set("server.limits", "body", "\"1MiB\"").connected().await;
     daemon
 }
 
@@ -125,8 +124,7 @@ async fn a_refused_http2_connection_goes_away() {
 
 #[tokio::test]
 async fn a_slow_body_costs_only_itself() {
-    let daemon = Daemon::configure().set("server.limits", "body_within", "\"300ms\"").start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = Daemon::configure().set("server.limits", "body_within", "\"300ms\"").connected().await;
     let mut raw = daemon.client().raw().await;
     raw.send(format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n{{")).await;
     assert_eq!(post(&daemon.client(), [created("quick")]).await.status, 202);

@@ -13,8 +13,7 @@ use crate::support::queue::{Amqp, Queue};
 
 /// A daemon that is connected, and its queue.
 async fn started(configuration: Configuration) -> (Daemon, Queue) {
-    let daemon = configuration.start().await;
-    daemon.eventually_metric("graphhook_amqp_connection_up", |up| up == 1.0).await;
+    let daemon = configuration.connected().await;
     let queue = Amqp::connect(&Node::shared().url()).await.queue(daemon.queue());
     (daemon, queue)
 }

@@ -8,25 +8,21 @@ use crate::support::graph::{PATH, collection, created, post};
 use crate::support::load::{Load, check_nothing_lost, drained};
 use crate::support::queue::Amqp;
 
-const UP: &str = "graphhook_amqp_connection_up";
-
 /// A daemon behind a proxy to the broker, connected.
 async fn started() -> (Daemon, Cut) {
     let cut = Cut::to_port(Node::shared().port()).await;
     let daemon = Daemon::configure()
         .broker(Node::shared().url_by(cut.port()))
         .set("server", "answer_within", "\"10s\"")
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     (daemon, cut)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_under_load_loses_nothing_and_exits_0() {
     for signal in ["TERM", "INT"] {
-        let daemon = Daemon::configure().start().await;
-        daemon.eventually_metric(UP, |up| up == 1.0).await;
+        let daemon = Daemon::configure().connected().await;
         let queue = Amqp::connect(&Node::shared().url()).await.queue(daemon.queue());
         let load = Load::start(&daemon, signal, 8);
         load.eventually_accepts(300).await;
@@ -87,9 +83,8 @@ async fn the_stop_has_an_end_even_when_nothing_moves() {
         .broker(Node::shared().url_by(cut.port()))
         .set("server", "answer_within", "\"60s\"")
         .set("server", "stop_within", "\"1s\"")
-        .start()
+        .connected()
         .await;
-    daemon.eventually_metric(UP, |up| up == 1.0).await;
     cut.stall_answers();
     let mut raw = daemon.client().raw().await;
     let body = collection([created("stuck")]);
@@ -115,7 +110,7 @@ async fn kept_connections_do_not_hold_up_the_stop() {
 
 #[tokio::test]
 async fn a_stop_without_a_broker_exits_0() {
-    let daemon = Daemon::configure().broker("amqp://guest:guest@127.0.0.1:1/%2f").start().await;
+    let daemon = Daemon::configure().without_broker().start().await;
     daemon.eventually_logs("broker not connected").await;
     daemon.signal("TERM");
     assert_eq!(daemon.wait_exit().await.code(), Some(0));

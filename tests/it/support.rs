@@ -12,11 +12,3 @@ pub mod https;
 pub mod load;
 pub mod process;
 pub mod queue;
-
-pub use broker::{Faulty, Node};
-pub use certs::{Authority, Pair};
-pub use cut::Cut;
-pub use daemon::{CLIENT_STATE, Configuration, Daemon, Metrics, SECRET, run};
-pub use eventually::{eventually, eventually_within};
-pub use https::{Client, Raw, Reply};
-pub use queue::{Amqp, Delivered, Queue, unique};

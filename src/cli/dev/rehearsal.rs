@@ -8,8 +8,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Delivered, say};
 use crate::{
-    metrics::{Metrics, Outcome},
-    notification::lifecycle::Kind,
+    metrics::{Books, Metrics},
     secret::Secret,
     simulate::{Event, Graph, Item, collection, handshake_token},
     verify::Reason,
@@ -90,9 +89,7 @@ impl Rehearsal<'_> {
 
     /// Every item sent has exactly one outcome.
     fn balance(&self) -> bool {
-        let received: u64 = Kind::ALL.into_iter().map(|kind| self.metrics.received.get(kind)).sum();
-        let [published, refused] =
-            [Outcome::Published, Outcome::Refused].map(|o| self.metrics.outcomes.get(o));
+        let Books { received, published, refused, .. } = self.metrics.books();
         let right = received == published + refused && received > 0;
         report(
             right,

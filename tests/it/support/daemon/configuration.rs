@@ -24,6 +24,8 @@ pub struct Configuration {
     before: String,
 }
 
+/// 1 while the broker takes messages.
+pub const CONNECTION_UP: &str = "graphhook_amqp_connection_up";
 /// Name of the entry in the secret table of a daemon that was given none.
 pub const CLIENT_STATE: &str = "test";
 /// The secret of that entry.
@@ -47,6 +49,11 @@ impl Configuration {
     pub fn broker(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self
+    }
+
+    /// A broker that does not exist.
+    pub fn without_broker(self) -> Self {
+        self.broker("amqp://guest:guest@127.0.0.1:1/%2f")
     }
 
     /// Names the exchange.
@@ -108,6 +115,13 @@ impl Configuration {
     pub async fn start(self) -> Daemon {
         let daemon = Daemon::spawn(self);
         daemon.listening().await;
+        daemon
+    }
+
+    /// Starts a daemon, and waits until it listens and the broker takes messages.
+    pub async fn connected(self) -> Daemon {
+        let daemon = self.start().await;
+        daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
         daemon
     }
 
