@@ -8,8 +8,7 @@ use crate::support::graph::{PATH, collection, created, post};
 use crate::support::https::{Client, Reply, request};
 
 async fn daemon() -> Daemon {
-    let daemon = Daemon::configure().set("server.limits", "body", "\"1MiB\"").connected().await;
-    daemon
+    Daemon::configure().set("server.limits", "body", "\"1MiB\"").connected().await
 }
 
 #[track_caller]
