@@ -1,4 +1,4 @@
-// Reads notifications from graphhook's queue and acknowledges each one when it is done with it.
+// Reads notifications from graphhook's queue, graph.notifications, and acknowledges each one when it is done.
 //
 //     npm install amqplib
 //     node consume.js [AMQP-URL [QUEUE]]
@@ -13,6 +13,17 @@ const queue = process.argv[3] ?? "graph.notifications";
 // with the work; what a process remembers is gone when it ends.
 const done = new Set();
 const rememberedMax = 100_000;
+
+// The item, or null if this is no JSON object: somebody else may publish to the queue.
+// JSON.parse rounds integers above 2^53, such as the sequenceNumber of users and groups.
+function parse(content) {
+  try {
+    const item = JSON.parse(content.toString("utf8"));
+    return typeof item === "object" && !Array.isArray(item) ? item : null;
+  } catch {
+    return null;
+  }
+}
 
 // Your work. When it throws, the program ends, and the broker gives the message to the next consumer.
 async function work(properties, item) {
@@ -31,11 +42,13 @@ async function main() {
   await channel.consume(queue, async (message) => {
     if (message === null) throw new Error(`the queue ${queue} is gone`);
     const { messageId } = message.properties;
+    const item = parse(message.content);
     if (done.has(messageId)) {
       console.log("again", messageId);
+    } else if (item === null) {
+      console.error("skipped", messageId, "no JSON object");
     } else {
-      // JSON.parse rounds integers above 2^53, such as the sequenceNumber of users and groups.
-      await work(message.properties, JSON.parse(message.content.toString("utf8")));
+      await work(message.properties, item);
       done.add(messageId);
       if (done.size > rememberedMax) done.delete(done.values().next().value);
     }

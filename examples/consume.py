@@ -1,4 +1,4 @@
-"""Reads notifications from graphhook's queue and acknowledges each one when it is done with it.
+"""Reads notifications from graphhook's queue, graph.notifications, and acknowledges each one when it is done.
 
     pip install pika
     python3 examples/consume.py [AMQP-URL [QUEUE]]
@@ -19,10 +19,18 @@ done = collections.OrderedDict()
 REMEMBERED_MAX = 100_000
 
 
+def parse(body):
+    """The item, or None if this is no JSON: somebody else may publish to the queue."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
 def work(properties, item):
     """Your work. An exception ends the program, and the broker gives the message to the next consumer."""
     if properties.type == "lifecycle":
-        print("lifecycle", item["lifecycleEvent"], item["subscriptionId"], flush=True)
+        print("lifecycle", item.get("lifecycleEvent"), item.get("subscriptionId"), flush=True)
     else:
         print("notification", item.get("changeType"), item.get("resource"), flush=True)
 
@@ -34,8 +42,10 @@ def main():
         for method, properties, body in channel.consume(QUEUE):
             if properties.message_id in done:
                 print("again", properties.message_id, flush=True)
+            elif not isinstance(item := parse(body), dict):
+                print("skipped", properties.message_id, "no JSON object", file=sys.stderr, flush=True)
             else:
-                work(properties, json.loads(body))
+                work(properties, item)
                 done[properties.message_id] = None
                 if len(done) > REMEMBERED_MAX:
                     done.popitem(last=False)

@@ -1,4 +1,4 @@
-//! Reads notifications from graphhook's queue and acknowledges each one when it is done with it.
+//! Reads notifications from graphhook's queue, `graph.notifications`, and acknowledges each one when it is done.
 //!
 //! ```text
 //! cargo run --example consume -- [AMQP-URL [QUEUE]]

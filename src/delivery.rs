@@ -7,6 +7,7 @@
 mod confirms;
 mod connection;
 mod dial;
+mod drain;
 pub mod embedded;
 mod publisher;
 mod quarantine;
@@ -22,7 +23,7 @@ use std::sync::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::{
-    connection::{Connector, probe},
+    connection::{Connector, Probe, probe},
     dial::ConnectError,
     topology::QUARANTINE_SUFFIX,
 };

@@ -203,16 +203,16 @@ fn items<'a>(cursor: &mut Cursor<'a>, items_max: usize) -> Result<Vec<Notificati
 
 impl<'a> Notification<'a> {
     fn read(item: Item<'a>, raw: &'a str) -> Self {
-        let data = item.resource_data.raw.filter(|raw| raw.starts_with('{'));
+        let data =
+            item.resource_data.raw.filter(|raw| raw.starts_with('{') && !item.resource_data.contradicts());
         let data: ResourceData<'a> = data.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
-        let tenant = [&item.tenant_id, &item.organization_id, &data.organization_id];
         Self {
             raw,
             defect: defect(&item),
             client_state: claim(&item),
             id: item.id.words(),
             subscription_id: item.subscription_id.text().map(SubscriptionId::new),
-            tenant_id: tenant.into_iter().find_map(wire::Member::words).map(TenantId::new),
+            tenant_id: tenant_id(&item, &data),
             kind: if item.lifecycle_event.text().is_some() { Kind::Lifecycle } else { Kind::Notification },
             change_type: item.change_type.words(),
             lifecycle_event: item.lifecycle_event.words(),
@@ -228,6 +228,14 @@ impl<'a> Notification<'a> {
     pub fn change(&self) -> Option<&str> {
         self.lifecycle_event.as_deref().or(self.change_type.as_deref())
     }
+}
+
+/// The first place that names a tenant. If what stands there is no string, or stands there twice with different
+/// values, the item has no tenant: a later place must not speak for it.
+fn tenant_id<'a>(item: &Item<'a>, data: &ResourceData<'a>) -> Option<TenantId<'a>> {
+    let places = [&item.tenant_id, &item.organization_id, &data.organization_id];
+    let place = places.into_iter().find(|place| place.is_present() && place.raw != Some("\"\""))?;
+    if place.contradicts() { None } else { place.words().map(TenantId::new) }
 }
 
 fn defect(item: &Item<'_>) -> Option<Defect> {

@@ -192,7 +192,7 @@ impl Tasks {
             stop.cancel();
             // The listener leaves some of the time for closing the broker.
             let phase =
-                if part == Part::Listener { owed.or_after(within.saturating_sub(RESERVED)) } else { owed };
+                if part == Part::Listener { owed.or_after(within - RESERVED.min(within / 4)) } else { owed };
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, Response,
+    HeaderMap, Method, Request, Response,
     body::Incoming,
     header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
 };
@@ -48,6 +48,7 @@ pub struct Webhook {
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
     unavailable: Sparse,
+    refused: Sparse,
 }
 
 /// An answer, and whether the connection ends with it.
@@ -71,6 +72,7 @@ impl Webhook {
             delivery,
             metrics,
             unavailable: Sparse::default(),
+            refused: Sparse::default(),
         }
     }
 
@@ -79,10 +81,14 @@ impl Webhook {
         let owed = Deadline::after(self.answer_within);
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
-        let version = request.version();
+        let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let span = debug_span!("request", request = %arrival.request);
         let (route, reply) = self.route(request, owed, arrival).instrument(span).await;
-        let answer = reply.into_answer(arrival.request, version);
+        let mut answer = reply.into_answer(arrival.request, version);
+        if is_head {
+            // Hyper leaves it in over HTTP/2, where it is a protocol error.
+            *answer.response.body_mut() = Full::default();
+        }
         self.metrics.request(route, answer.response.status().as_u16(), begun.elapsed());
         answer
     }
@@ -157,7 +163,14 @@ impl Webhook {
     fn set_aside(&self, verified: &Verified<'_>, arrival: Arrival) {
         for item in verified.refused() {
             let subscription = item.notification.subscription_id.as_deref().unwrap_or_default();
-            debug!(reason = item.reason.as_str(), ?subscription, "notification refused");
+            // A member of any length may stand there; an id that Graph makes is short.
+            let subscription = &subscription[..subscription.floor_char_boundary(64)];
+            match self.refused.pass(Instant::now()) {
+                Some(others) => {
+                    warn!(reason = item.reason.as_str(), ?subscription, others, "notification refused")
+                }
+                None => debug!(reason = item.reason.as_str(), ?subscription, "notification refused"),
+            }
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
     }
@@ -169,8 +182,8 @@ fn media(headers: &HeaderMap) -> Result<(), Refusal> {
         .get_all(CONTENT_ENCODING)
         .iter()
         .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let content_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let parameters = content_type.into_iter().flat_map(|value| value.split(';').skip(1));
+    let types = headers.get_all(CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
+    let parameters = types.flat_map(|value| value.split(';').skip(1));
     let mut charsets = parameters.filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Failure;
 use crate::{
     config::{self, Config, Environment, LoadError, Loaded, Tls},
-    delivery::probe,
+    delivery::{Probe, probe},
     error::Chain,
     listener::tls::{Facts, Identity, Validity},
 };
@@ -54,13 +54,15 @@ pub(super) async fn run(
             for warning in warnings {
                 report.add("configuration", Verdict::Warning, warning.to_string());
             }
-            report.offline(&config);
-            let refused = report.has_failed().then_some(Failure::Configuration);
+            let usable = report.offline(&config);
             if !offline {
                 report.online(&config).await;
             }
-            let failed = report.has_failed().then_some(Failure::Running);
-            refused.or(failed).map_or(Ok(()), Err)
+            match usable {
+                false => Err(Failure::Configuration),
+                true if report.has_failed() => Err(Failure::Running),
+                true => Ok(()),
+            }
         }
     };
     report.print(json);
@@ -81,16 +83,21 @@ impl Report {
         }
     }
 
-    fn offline(&mut self, config: &Config) {
+    /// Returns whether `serve` would start with it.
+    fn offline(&mut self, config: &Config) -> bool {
         self.ok("client_states", format!("{} in the table", config.client_states.len()));
         match &config.server.tls {
             // The configuration's own warning has said what that means.
             Tls::Off => {}
             Tls::Files { certificate, private_key } => match Identity::load(certificate, private_key) {
                 Ok(identity) => self.certificate(&identity.facts),
-                Err(error) => self.add("tls", Verdict::Failed, Chain(&error).to_string()),
+                Err(error) => {
+                    self.add("tls", Verdict::Failed, Chain(&error).to_string());
+                    return false;
+                }
             },
         }
+        true
     }
 
     fn certificate(&mut self, facts: &Facts) {
@@ -129,9 +136,17 @@ impl Report {
     async fn online(&mut self, config: &Config) {
         for url in &config.broker.urls {
             match probe(url, &config.broker).await {
-                Ok(()) => self.ok("broker", format!("{}: login, channels, confirms and topology", url.shown)),
+                Ok(Probe { lacks_quarantine: true }) => {
+                    let message = "login and topology are right, but there is no quarantine exchange: refused items are only counted";
+                    self.add("broker", Verdict::Warning, format!("{}: {message}", url.shown));
+                }
+                Ok(Probe { lacks_quarantine: false }) => {
+                    self.ok("broker", format!("{}: login, channels, confirms and topology", url.shown))
+                }
                 Err(error) => {
-                    self.add("broker", Verdict::Failed, format!("{}: {}", url.shown, Chain(&error)))
+                    let words = Chain(&error).to_string();
+                    let advice = advice(&words).map_or(String::new(), |advice| format!(" ({advice})"));
+                    self.add("broker", Verdict::Failed, format!("{}: {words}{advice}", url.shown));
                 }
             }
         }
@@ -164,6 +179,20 @@ impl Report {
             println!("{word:<8} {check:<14} {message}");
         }
     }
+}
+
+/// What to do about the commonest failures, by the words in which libraries and brokers tell of them.
+fn advice(words: &str) -> Option<&'static str> {
+    let table = [
+        ("ACCESS_REFUSED", "look at user, password and permissions"),
+        ("InvalidContentType", "this port speaks no TLS: amqp:// instead of amqps://?"),
+        ("ParserErrors", "this port speaks no plain AMQP: amqps:// instead of amqp://?"),
+        ("PRECONDITION_FAILED", "it is there in another shape: delete it, or change broker.queue_type"),
+        ("Connection refused", "is the broker running there?"),
+        ("vhost", "write the virtual host after the port: /%2f is the one named /"),
+        ("UnknownIssuer", "name the authority in broker.tls.ca_file"),
+    ];
+    table.into_iter().find(|(sign, _)| words.contains(sign)).map(|(_, advice)| advice)
 }
 
 /// Graph stops delivering the moment a certificate ends; three weeks leave time to find out why renewal failed.

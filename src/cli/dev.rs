@@ -120,7 +120,7 @@ fn introduce(address: SocketAddr, secret: &Secret) {
         "notificationUrl  https://{address}/graph/notifications\n\
          clientState      {}\n\n\
          Try it from another terminal:\n\n\
-         curl -k https://{address}/graph/notifications -H 'Content-Type: application/json' -d '{}'\n\n\
+         curl -ik https://{address}/graph/notifications -H 'Content-Type: application/json' -d '{}'\n\n\
          Each notification becomes a JSON line on standard output. Ctrl-C ends it.\n",
         secret.expose(),
         collection(&items),

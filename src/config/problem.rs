@@ -47,6 +47,11 @@ pub(super) fn describe(kind: &Kind) -> String {
     match kind {
         Kind::Message(message) => message.clone(),
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            let expected = match expected.as_str() {
+                "usize" | "u64" => "a whole number",
+                "a sequence" => "a list, such as [\"a\", \"b\"]",
+                other => other,
+            };
             format!("expected {expected}, found {}", type_name(actual))
         }
         Kind::UnknownField(name, known) => unknown(name, known),

@@ -37,6 +37,9 @@ pub(super) fn resolve(
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
     resolver.spool(&raw.spool);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
+    if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
+        resolver.problem("admin.listen", "the public listener has this address: choose another");
+    }
     let log = Log { level: raw.log.level, format: raw.log.format };
     if !resolver.problems.is_empty() {
         return Err(Problems(resolver.problems));
@@ -349,7 +352,8 @@ impl Resolver<'_> {
 
 /// Checks a broker URL. Its words never quote it: there is a password in it.
 fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
-    let url = url::Url::parse(secret.expose()).map_err(|error| format!("not a URL: {error}"))?;
+    let url = url::Url::parse(secret.expose())
+        .map_err(|error| format!("not a URL ({error}); write special characters of a password as %XX"))?;
     let default_port = match url.scheme() {
         "amqp" => 5672,
         "amqps" => 5671,
@@ -361,6 +365,14 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
         Some(url::Host::Ipv6(host)) => host.to_string(),
         _ => return Err("the URL names no host".to_owned()),
     };
+    // A "/", "?" or "#" in a password cuts the URL short, and what follows would be shown as a virtual host.
+    if [url.path(), url.query().unwrap_or_default()].iter().any(|part| part.contains('@'))
+        || url.fragment().is_some()
+    {
+        return Err(
+            "write \"/\", \"?\", \"#\" and \"@\" in a user or password as %2f, %3f, %23 and %40".to_owned()
+        );
+    }
     let vhost = url.path().strip_prefix('/').unwrap_or("%2f");
     if vhost.contains('/') {
         return Err("the virtual host is one path segment: write / within it as %2f".to_owned());
@@ -373,10 +385,9 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
             _ => false,
         };
         if !known {
-            return Err(format!(
-                "parameter {name}: known are heartbeat (seconds), frame_max, channel_max and \
+            return Err("parameters of the URL are heartbeat (seconds), frame_max, channel_max and \
                  auth_mechanism (plain, external, amqplain)"
-            ));
+                .to_owned());
         }
     }
     let port = url.port().unwrap_or(default_port);

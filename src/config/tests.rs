@@ -147,7 +147,11 @@ fn single_problems() {
     check_problem("[server.limits]\nbody_within = \"0s\"", "server.limits.body_within", "more than 0 s");
     check_problem("[broker]\nurls = []", "broker.urls", "at least one");
     check_problem("[broker]\nurls = [\"amqp://h/a/b\"]", "broker.urls.0", "one path segment");
-    check_problem("[broker]\nurls = [\"amqp://h/?cacertfile=x\"]", "broker.urls.0", "parameter cacertfile");
+    check_problem(
+        "[broker]\nurls = [\"amqp://h/?cacertfile=x\"]",
+        "broker.urls.0",
+        "parameters of the URL are heartbeat",
+    );
     check_problem("[broker]\nexchange = \"amq.topic\"", "broker.exchange", "belong to RabbitMQ");
     check_problem(
         &format!("[broker]\nexchange = \"{}\"", "e".repeat(250)),
@@ -259,6 +263,12 @@ fn nothing_prints_a_secret() {
         "[[client_states]]\nname = { x = \"hunter2\" }\nsecret = 1\n",
         "[broker]\nurls = [\"hunter2\"]\n",
         "[broker]\nurls = [\"amqp://u:hunter2@:x/\"]\n",
+        "[broker]\nurls = [\"amqp://u:/hunter2@h/\"]\n",
+        "[broker]\nurls = [\"amqp://u:a/hunter2@h/\"]\n",
+        "[broker]\nurls = [\"amqp://u:?hunter2@h/\"]\n",
+        "[broker]\nurls = [\"amqp://u:a?hunter2=x@h/\"]\n",
+        "[broker]\nurls = [\"amqp://u:#hunter2@h/\"]\n",
+        "[broker]\nurls = [\"amqp://u:p@h/?hunter2=1\"]\n",
         "[server]\nanswer_within = \"hunter2\"\n",
         "[log]\nlevel = \"hunter2\"\n",
         "client_states = \"hunter2\"\n",

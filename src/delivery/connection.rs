@@ -4,10 +4,14 @@
 //! closed by a soft error. Here any failure of a connection or a channel ends the session, everything in
 //! flight is unsafe, and the next session is made anew, from the next URL, after a jittered pause.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::stream::StreamExt;
-use lapin::Event;
+use lapin::{Connection, Event};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -15,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::{
     Link,
     dial::ConnectError,
+    publisher::Signs,
     session::{Session, topology},
 };
 use crate::{
@@ -80,60 +85,74 @@ impl Connector {
 
     /// Offers a session to the requests until it breaks or the daemon stops.
     async fn keep(&self, mut session: Session, stop: &CancellationToken) -> End {
-        let mut checked = Deadline::after(RECHECK_AFTER);
         self.show(Link::Up(Arc::clone(&session.senders)));
-        let end = loop {
-            tokio::select! {
-                event = session.events.next() => match event {
-                    Some(Event::ConnectionBlocked(reason)) => {
-                        warn!(%reason, "the broker blocks publishing");
-                        self.show(Link::Blocked);
-                    }
-                    Some(Event::ConnectionUnblocked) => {
-                        info!("the broker takes messages again");
-                        self.show(Link::Up(Arc::clone(&session.senders)));
-                    }
-                    // A channel that closed reports here too; if it was a publisher's, that one ends by itself.
-                    Some(Event::Error(error)) if session.connection.status().connected() => {
-                        debug!(error = %Chain(&error), "a channel closed");
-                    }
-                    Some(Event::Error(error)) => {
-                        warn!(error = %Chain(&error), "broker connection lost");
+        let signs = Arc::clone(&session.signs);
+        let end = {
+            let Session { connection, events, publishers, senders, .. } = &mut session;
+            let mut topology = pin!(self.watch_topology(connection, &signs));
+            loop {
+                tokio::select! {
+                    event = events.next() => match event {
+                        Some(Event::ConnectionBlocked(reason)) => {
+                            warn!(%reason, "the broker blocks publishing");
+                            signs.blocked.store(true, Ordering::Relaxed);
+                            self.show(Link::Blocked);
+                        }
+                        Some(Event::ConnectionUnblocked) => {
+                            info!("the broker takes messages again");
+                            signs.blocked.store(false, Ordering::Relaxed);
+                            self.show(Link::Up(Arc::clone(senders)));
+                        }
+                        // A channel that closed reports here too; if it was a publisher's, that one ends by itself.
+                        Some(Event::Error(error)) if connection.status().connected() => {
+                            debug!(error = %Chain(&error), "a channel closed");
+                        }
+                        Some(Event::Error(error)) => {
+                            warn!(error = %Chain(&error), "broker connection lost");
+                            break End::Broken;
+                        }
+                        Some(event) => debug!(?event, "broker connection"),
+                        None => break End::Broken,
+                    },
+                    Some(ended) = publishers.join_next() => {
+                        match ended {
+                            Ok(Ok(())) => warn!("a publisher ended by itself"),
+                            Ok(Err(error)) => warn!(error = %Chain(&error), "a publisher gave up its channel"),
+                            Err(error) => tracing::error!(%error, "a publisher panicked"),
+                        }
                         break End::Broken;
                     }
-                    Some(event) => debug!(?event, "broker connection"),
-                    None => break End::Broken,
-                },
-                Some(ended) = session.publishers.join_next() => {
-                    match ended {
-                        Ok(Ok(())) => warn!("a publisher ended by itself"),
-                        Ok(Err(error)) => warn!(error = %Chain(&error), "a publisher gave up its channel"),
-                        Err(error) => tracing::error!(%error, "a publisher panicked"),
-                    }
-                    break End::Broken;
-                }
-                () = async {
-                    checked.passed().await;
-                    session.unroutable.notified().await;
-                } => {
-                    if let Some(others) = self.returns.pass(Instant::now().into_std()) {
-                        warn!(others, "the broker returns messages: no queue is bound for them");
-                    }
-                    if let Err(error) = topology(&session.connection, &self.broker).await {
+                    error = topology.as_mut() => {
                         warn!(error = %Chain(&error), "the topology is gone");
                         break End::Broken;
                     }
-                    checked = Deadline::after(RECHECK_AFTER);
+                    () = stop.cancelled() => break End::Stopped,
                 }
-                () = stop.cancelled() => break End::Stopped,
             }
         };
         self.show(Link::Down);
         match end {
-            End::Stopped => session.close().await,
-            End::Broken => session.cut(),
+            // While the broker reads nothing from us, it would not hear a polite word either.
+            End::Stopped if !signs.blocked.load(Ordering::Relaxed) => session.close().await,
+            End::Stopped | End::Broken => session.cut(),
         }
         end
+    }
+
+    /// Looks at the topology when messages come back; returns when it is gone and cannot be made again.
+    async fn watch_topology(&self, connection: &Connection, signs: &Signs) -> ConnectError {
+        let mut checked = Deadline::after(RECHECK_AFTER);
+        loop {
+            checked.passed().await;
+            signs.unroutable.notified().await;
+            if let Some(others) = self.returns.pass(Instant::now().into_std()) {
+                warn!(others, "the broker returns messages: no queue is bound for them");
+            }
+            match topology(connection, &self.broker).await {
+                Err(error) if !signs.blocked.load(Ordering::Relaxed) => return error,
+                Ok(()) | Err(_) => checked = Deadline::after(RECHECK_AFTER),
+            }
+        }
     }
 
     fn show(&self, link: Link) {
@@ -148,9 +167,18 @@ impl Connector {
 /// # Errors
 ///
 /// [`ConnectError`] says which step failed and why; it never holds a password.
-pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<(), ConnectError> {
-    Session::open(url, broker, Metrics::new()).await?.close().await;
-    Ok(())
+pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<Probe, ConnectError> {
+    let session = Session::open(url, broker, Metrics::new()).await?;
+    let found = Probe { lacks_quarantine: broker.quarantine && !session.has_quarantine };
+    session.close().await;
+    Ok(found)
+}
+
+/// What a broker that can be used still lacks.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Refused items would only be counted.
+    pub lacks_quarantine: bool,
 }
 
 /// Ceiling of the first pause between two tries.

@@ -5,12 +5,16 @@
 //!
 //! What a confirm means for which message is decided in [`confirms`](super::confirms).
 
-use std::{sync::Arc, time::Duration};
-
-use futures_util::{
-    FutureExt,
-    stream::{FuturesUnordered, StreamExt},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::{
     BasicProperties, Channel, Confirmation,
     message::BasicReturnMessage,
@@ -26,10 +30,12 @@ use tracing::debug;
 use super::{
     Undeliverable,
     confirms::{Confirm, Confirms, Stranger, Verdict},
+    drain::Drain,
     room::Taken,
 };
 use crate::{
     config::Broker,
+    deadline::{Deadline, Elapsed},
     envelope::{Envelope, properties},
     metrics::{Metrics, Publish},
     notification::id::MessageId,
@@ -56,14 +62,22 @@ pub(super) enum PublisherError {
     Stranger,
 }
 
+/// What publishers and their Connector tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Signs {
+    /// Told when a message comes back, so that the topology is looked at.
+    pub(super) unroutable: Notify,
+    /// Whether the broker blocks us.
+    pub(super) blocked: AtomicBool,
+}
+
 /// Publishes on one channel.
 pub(super) struct Publisher {
     channel: Channel,
     exchange: ShortString,
     confirm_within: Duration,
     metrics: Arc<Metrics>,
-    /// Told when a message comes back, so that the topology is looked at.
-    unroutable: Arc<Notify>,
+    signs: Arc<Signs>,
     parcels: mpsc::Receiver<Parcel>,
     confirms: Confirms,
 }
@@ -81,7 +95,7 @@ impl Publisher {
         channel: Channel,
         broker: &Broker,
         metrics: Arc<Metrics>,
-        unroutable: Arc<Notify>,
+        signs: Arc<Signs>,
     ) -> (mpsc::Sender<Parcel>, Self) {
         // As wide as the room that all parcels share: a sender never finds it full.
         let (way, parcels) = mpsc::channel(broker.in_flight_messages);
@@ -90,7 +104,7 @@ impl Publisher {
             exchange: short(&broker.exchange),
             confirm_within: broker.confirm_within,
             metrics,
-            unroutable,
+            signs,
             parcels,
             confirms: Confirms::default(),
         };
@@ -100,6 +114,7 @@ impl Publisher {
     /// Publishes what comes in until all senders are gone and everything is confirmed.
     pub(super) async fn run(mut self) -> Result<(), PublisherError> {
         let mut flights = FuturesUnordered::new();
+        let drain = Drain::new();
         let mut open = true;
         loop {
             tokio::select! {
@@ -107,9 +122,7 @@ impl Publisher {
                 Some(first) = flights.next(), if !flights.is_empty() => {
                     // Everything that is ready is judged together: see `confirms`.
                     let mut landed = vec![first];
-                    while let Some(Some(next)) = flights.next().now_or_never() {
-                        landed.push(next);
-                    }
+                    drain.take_ready(&mut flights, &mut landed);
                     let again = self.settle(landed)?;
                     flights.extend(again.into_iter().map(|parcel| self.publish(parcel)));
                 }
@@ -140,20 +153,28 @@ impl Publisher {
     fn publish(&self, parcel: Parcel) -> impl Future<Output = Landed> + use<> {
         let channel = self.channel.clone();
         let exchange = self.exchange.clone();
+        let signs = Arc::clone(&self.signs);
         async move {
             let published = Instant::now();
-            let confirm = async {
-                let envelope = &parcel.envelope;
-                let options = BasicPublishOptions { mandatory: true, immediate: false };
-                let key = short(envelope.routing_key.as_str());
-                channel
-                    .basic_publish(exchange, key, options, &envelope.body, amqp_properties(envelope))
-                    .await?
-                    .await
-            };
-            let confirm = match tokio::time::timeout(GIVE_UP, confirm).await {
-                Ok(confirm) => confirm.map_err(PublisherError::Closed).and_then(read),
-                Err(_) => Err(PublisherError::Unconfirmed),
+            let confirm = {
+                let confirm = async {
+                    let envelope = &parcel.envelope;
+                    let options = BasicPublishOptions { mandatory: true, immediate: false };
+                    let key = short(envelope.routing_key.as_str());
+                    channel
+                        .basic_publish(exchange, key, options, &envelope.body, amqp_properties(envelope))
+                        .await?
+                        .await
+                };
+                let mut confirm = pin!(confirm);
+                loop {
+                    match Deadline::after(GIVE_UP).limit(confirm.as_mut()).await {
+                        Ok(confirm) => break confirm.map_err(PublisherError::Closed).and_then(read),
+                        // A broker that blocks us reads nothing, however long that takes, and has said so.
+                        Err(Elapsed) if signs.blocked.load(Ordering::Relaxed) => {}
+                        Err(Elapsed) => break Err(PublisherError::Unconfirmed),
+                    }
+                }
             };
             Landed { parcel, published, confirm }
         }
@@ -186,7 +207,7 @@ impl Publisher {
             Verdict::Unknown => (Publish::Late, Err(Undeliverable::Unconfirmed)),
         };
         if verdict == Verdict::Returned {
-            self.unroutable.notify_one();
+            self.signs.unroutable.notify_one();
         }
         self.confirms.settled(&parcel.envelope.message_id);
         self.metrics.publishes_in_flight.dec();

@@ -4,16 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::stream::{BoxStream, StreamExt};
 use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
-use tokio::{
-    sync::{Notify, mpsc},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{info, warn};
 
 use super::{
     Senders,
     dial::{ConnectError, Fuse, dial, step},
-    publisher::{Publisher, PublisherError, short},
+    publisher::{Publisher, PublisherError, Signs, short},
     quarantine,
     topology::{establish, establish_quarantine, quarantine_name},
 };
@@ -31,7 +28,9 @@ pub(super) struct Session {
     pub(super) senders: Arc<Senders>,
     pub(super) publishers: JoinSet<Result<(), PublisherError>>,
     quarantine: JoinSet<()>,
-    pub(super) unroutable: Arc<Notify>,
+    pub(super) signs: Arc<Signs>,
+    /// Whether refused items have somewhere to go.
+    pub(super) has_quarantine: bool,
     /// Clones that are never used: lapin closes a channel when its last clone goes, and a channel that is just
     /// closing keeps the connection from closing politely.
     channels: Vec<Channel>,
@@ -50,7 +49,7 @@ impl Session {
             let connection = dial(url, broker, &fuse).await?;
             let events = connection.events_listener().boxed();
             topology(&connection, broker).await?;
-            let unroutable = Arc::new(Notify::new());
+            let signs = Arc::<Signs>::default();
             let mut channels = Vec::with_capacity(broker.channels + 1);
             let mut publishers = JoinSet::new();
             let mut ways = Vec::with_capacity(broker.channels);
@@ -58,12 +57,13 @@ impl Session {
                 let channel = confirming_channel(&connection, within).await?;
                 channels.push(channel.clone());
                 let (way, publisher) =
-                    Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&unroutable));
+                    Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&signs));
                 publishers.spawn(publisher.run());
                 ways.push(way);
             }
             let (way, quarantine) =
                 open_quarantine(&connection, broker, Arc::clone(&metrics), &mut channels).await;
+            let has_quarantine = way.is_some();
             let senders = Arc::new(Senders { publishers: ways, quarantine: way });
             Ok(Self {
                 connection,
@@ -72,8 +72,9 @@ impl Session {
                 senders,
                 publishers,
                 quarantine,
-                unroutable,
+                signs,
                 channels,
+                has_quarantine,
             })
         };
         opened.await.inspect_err(|_| fuse.blow())

@@ -1,6 +1,6 @@
 //! One connection: TLS handshake by a deadline, HTTP/1.1 or HTTP/2, a graceful end.
 
-use std::{convert::Infallible, pin::pin, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -10,6 +10,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::watch,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -45,29 +46,73 @@ where
 {
     // Cancelled by the daemon's stop, or by an answer that ends the connection.
     let closing = stop.child_token();
+    let open = OpenRequests::default();
     let service = service_fn(|request: Request<Incoming>| {
         let webhook = Arc::clone(&shared.webhook);
         let closing = closing.clone();
+        let request_is_open = open.begin();
         async move {
             let answer = webhook.answer(request).await;
             if answer.closes {
                 closing.cancel();
             }
+            drop(request_is_open);
             Ok::<_, Infallible>(answer.response)
         }
     });
     let builder = builder(&shared.limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closing.cancelled() => {
+        ended = connection.as_mut() => Some(ended),
+        () = closing.cancelled() => None,
+        // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
+        () = open.none_for(shared.limits.header_within) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = open.none_for(LINGER) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
         debug!(%error, "a connection broke");
+    }
+}
+
+/// How many requests of a connection are being answered.
+#[derive(Default)]
+struct OpenRequests(watch::Sender<usize>);
+
+/// One request, open until this is dropped.
+struct OpenRequest(watch::Sender<usize>);
+
+impl OpenRequests {
+    fn begin(&self) -> OpenRequest {
+        self.0.send_modify(|open| *open += 1);
+        OpenRequest(self.0.clone())
+    }
+
+    /// Waits until no request has been open for this long.
+    async fn none_for(&self, time: Duration) {
+        let mut open = self.0.subscribe();
+        loop {
+            // The sender lives as long as `self`, so that neither wait can fail.
+            drop(open.wait_for(|open| *open == 0).await);
+            if Deadline::after(time).limit(open.wait_for(|open| *open > 0)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 
@@ -88,6 +133,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Time for the last answers of a connection to be read before it is dropped.
+const LINGER: Duration = Duration::from_secs(1);
 /// Longest head of a request; also the largest piece in which a body is read. Holds the longest token that is
 /// echoed when all of it is percent-encoded.
 const HEAD_BYTES_MAX: usize = 64 << 10;

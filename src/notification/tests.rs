@@ -167,6 +167,12 @@ fn the_tenant_has_three_places() {
         (r#"{"tenantId":"","organizationId":"","resourceData":{"organizationId":"r"}}"#, Some("r")),
         (r#"{"tenantId":7,"resourceData":[{"organizationId":"r"}]}"#, None),
         (r#"{"resourceData":null}"#, None),
+        (r#"{"tenantId":["x"],"organizationId":"o"}"#, None),
+        (r#"{"tenantId":"\ud800","organizationId":"o"}"#, None),
+        (r#"{"organizationId":"x","organizationId":"o"}"#, None),
+        (r#"{"organizationId":"o","organizationId":"\u006f"}"#, Some("o")),
+        (r#"{"resourceData":{"organizationId":"x"},"resourceData":{"organizationId":"r"}}"#, None),
+        (r#"{"resourceData":{"organizationId":"x","organizationId":"r"}}"#, None),
     ] {
         item(json, |item| assert_eq!(item.tenant_id.as_deref(), expected, "{json}"));
     }
