@@ -105,6 +105,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_auto_looks_for_the_journal() {
+        let environment = Environment::default();
+        assert_eq!(resolve(LogFormat::Auto, &environment), LogFormat::Text);
+        for format in [LogFormat::Text, LogFormat::Json, LogFormat::Journald] {
+            assert_eq!(resolve(format, &environment), format);
+        }
+    }
+
+    #[test]
     fn repeated_events_are_counted() {
         let (sparse, now) = (Sparse::default(), Instant::now());
         assert_eq!(

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::{load::load_text, raw::Raw, *};
 
 const LEAST: &str = "[[client_states]]\nname = \"mail\"\nsecret = \"correct horse battery\"\n";
@@ -276,5 +278,28 @@ fn nothing_prints_a_secret() {
     ] {
         let lines = problems(wrong, &[]).join("\n");
         assert!(!lines.contains("hunter2"), "{lines}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "([a-z_.]{1,8} ?= ?[\\[\\]{}\"a-z0-9,= ]{0,12}\n|\\[{1,2}[a-z_.]{1,10}\\]{1,2}\n|\\PC{0,10}\n){0,8}") {
+        drop(load(&text, &[]));
+    }
+
+    #[test]
+    fn no_variable_panics(name in "[A-Z_]{0,20}", value in "\\PC{0,20}") {
+        drop(load(LEAST, &[(&format!("GRAPHHOOK_{name}"), &value)]));
+    }
+
+    /// Whatever a secret is, it is taken as it stands, and no problem or warning quotes it.
+    #[test]
+    fn secrets_are_taken_whole_and_never_shown(secret in "[!-~]{20,60}") {
+        let text = format!("[[client_states]]\nname = \"a\"\nsecret = {}\n", serde_json::json!(secret));
+        let loaded = load(&text, &[]).expect("a secret is a secret");
+        prop_assert_eq!(loaded.config.client_states[0].secret.expose(), &secret);
+        let wrong = format!("{text}[broker]\nurls = [{}]\n", serde_json::json!(secret));
+        let lines = problems(&wrong, &[]).join("\n");
+        prop_assert!(!lines.contains(&secret), "{}", lines);
     }
 }

@@ -89,3 +89,19 @@ async fn a_blocking_broker_is_not_fed() {
     queue.eventually_holds(&["before", "after"]).await;
     check_books(&daemon).await;
 }
+
+#[tokio::test]
+async fn a_blocking_broker_does_not_hold_up_the_stop() {
+    let (node, daemon, _queue) = started().await;
+    node.alarm(true).await;
+    eventually("connection.blocked", async || {
+        post(&daemon.client(), [created("blocking")]).await;
+        let blocked = daemon.metrics().await.get("graphhook_amqp_connection_blocked");
+        (blocked == 1.0).then_some(())
+    })
+    .await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+    node.alarm(false).await;
+}

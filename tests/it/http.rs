@@ -165,3 +165,42 @@ async fn both_versions_of_tls_and_of_http_deliver() {
     let published = r#"graphhook_notifications_outcome_total{outcome="published"}"#;
     assert_eq!(daemon.metrics().await.get(published), 4.0);
 }
+
+#[tokio::test]
+async fn the_head_of_an_answer_has_no_body_in_either_version() {
+    let daemon = daemon().await;
+    for client in [daemon.client().http1(), daemon.client().http2()] {
+        for (path, status) in [("/healthz", 200), ("/nothing", 404), (PATH, 405)] {
+            let reply = client.send(request(Method::HEAD, path, &[], "")).await;
+            assert_eq!((reply.status, reply.body.len()), (status, 0), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_that_ask_nothing_do_not_keep_others_out() {
+    let daemon = Daemon::configure()
+        .set("server.limits", "connections", "8")
+        .set("server.limits", "header_within", "\"300ms\"")
+        .connected()
+        .await;
+    let mut silent = Vec::new();
+    for number in 0..8 {
+        let mut raw = daemon.client().raw().await;
+        let begun = ["", "PRI * HTTP", "POST / HTTP/1.1\r\nHo", "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"];
+        raw.send(begun[number % begun.len()]).await;
+        silent.push(raw);
+    }
+    daemon.eventually_metric("graphhook_connections", |open| open == 8.0).await;
+    // The ninth waits in the kernel's queue until the others have been sent away.
+    assert_eq!(post(&daemon.client(), [created("ninth")]).await.status, 202);
+    daemon.eventually_metric("graphhook_connections", |open| open <= 1.0).await;
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_closed() {
+    let daemon = Daemon::configure().set("server.limits", "header_within", "\"300ms\"").connected().await;
+    let client = daemon.client().http2();
+    assert_eq!(post(&client, [created("once")]).await.status, 202);
+    daemon.eventually_metric("graphhook_connections", |open| open == 0.0).await;
+}

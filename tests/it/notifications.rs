@@ -211,6 +211,7 @@ async fn each_item_is_judged_by_itself_and_forgers_learn_nothing() {
     assert_eq!(refused[3].body, "7".as_bytes());
     assert_eq!(refused[0].header("graph-subscription-id"), "00000001-0000-4000-8000-000000000001");
     check_books(&daemon, 4.0, 8.0, 0.0).await;
+    daemon.eventually_logs("notification refused").await;
     assert!(!daemon.log().contains(SECRET) && !daemon.log().contains("guess"));
 }
 

@@ -115,3 +115,14 @@ async fn a_stop_without_a_broker_exits_0() {
     daemon.signal("TERM");
     assert_eq!(daemon.wait_exit().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn half_a_head_does_not_hold_up_the_stop() {
+    let (daemon, _cut) = started().await;
+    let mut raw = daemon.client().raw().await;
+    raw.send(format!("POST {PATH} HTTP/1.1\r\nHo")).await;
+    daemon.eventually_metric("graphhook_connections", |open| open == 1.0).await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+}
