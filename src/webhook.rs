@@ -125,8 +125,9 @@ impl Webhook {
             Ok(receipts) => Reply::Accepted(receipts),
             Err(refusal) => {
                 if let Refusal::Unavailable(reason) = refusal {
-                    if let Some(others) = self.unavailable.pass(Instant::now()) {
-                        warn!(request = %arrival.request, %reason, others, "answered 503");
+                    match self.unavailable.pass(Instant::now()) {
+                        Some(others) => warn!(request = %arrival.request, %reason, others, "answered 503"),
+                        None => debug!(%reason, "answered 503"),
                     }
                 } else {
                     debug!(reason = %refusal, "request refused");

@@ -15,7 +15,8 @@ use futures_util::stream::{FuturesUnordered, Stream};
 ///
 /// `FuturesUnordered` says `Pending` although more is ready: after two futures that were woken while they were
 /// polled, after as many polls as it has futures, and while another thread is just waking one. It then wakes its
-/// own task, which is how this tells such a pause from the end.
+/// own task, which is how this tells such a pause from the end. Futures that wake themselves for ever, as tokio's
+/// timers do in a task that is out of budget, would keep it here for ever: poll them unconstrained.
 pub(super) struct Drain {
     paused: Arc<Flag>,
     waker: Waker,

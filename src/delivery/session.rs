@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::stream::{BoxStream, StreamExt};
 use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc,
+    task::{JoinSet, coop::unconstrained},
+};
 use tracing::{info, warn};
 
 use super::{
@@ -58,7 +61,9 @@ impl Session {
                 channels.push(channel.clone());
                 let (way, publisher) =
                     Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&signs));
-                publishers.spawn(publisher.run());
+                // Out of budget, tokio's timers wake whoever polls them: a publisher that takes all that is ready
+                // would never come to an end. Its loops end without a budget, for what is in flight is bounded.
+                publishers.spawn(unconstrained(publisher.run()));
                 ways.push(way);
             }
             let (way, quarantine) =
