@@ -123,7 +123,7 @@ async fn confirming_channel(connection: &Connection, within: Duration) -> Result
     Ok(channel)
 }
 
-/// The quarantine never keeps the senders closed: without its exchange, refused items are only counted.
+/// The quarantine never keeps the road closed: without its exchange, refused items are only counted.
 async fn open_quarantine(
     connection: &Connection,
     broker: &Broker,
