@@ -29,7 +29,7 @@ use tracing::debug;
 
 use super::{
     Undeliverable,
-    confirms::{Confirm, Confirms, Stranger, Verdict},
+    confirms::{Confirm, Confirms, Verdict},
     drain::Drain,
     room::Taken,
 };
@@ -58,8 +58,8 @@ pub(super) enum PublisherError {
     Unconfirmed,
     #[error("the channel does not confirm")]
     NotConfirming,
-    #[error("the broker returned a message that is not ours")]
-    Stranger,
+    #[error("the broker returned a message without an id")]
+    Nameless,
 }
 
 /// What publishers and their Connector tell each other.
@@ -183,7 +183,7 @@ impl Publisher {
     /// Tells everyone of a group of publishes what became of them; returns those to publish again.
     fn settle(&mut self, landed: Vec<Landed>) -> Result<Vec<Parcel>, PublisherError> {
         for confirm in landed.iter().filter_map(|landed| landed.confirm.as_ref().ok()) {
-            self.confirms.note(confirm).map_err(|Stranger| PublisherError::Stranger)?;
+            self.confirms.note(confirm);
         }
         let mut again = Vec::new();
         let mut failed = None;
@@ -234,7 +234,7 @@ fn read(confirmation: Confirmation) -> Result<Confirm, PublisherError> {
         None => Ok(None),
         Some(message) => {
             let id = message.properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()));
-            id.map(Some).ok_or(PublisherError::Stranger)
+            id.map(Some).ok_or(PublisherError::Nameless)
         }
     };
     match confirmation {
