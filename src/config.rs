@@ -79,6 +79,8 @@ pub enum Tls {
 pub struct Limits {
     /// Bytes of a request body; over it 413.
     pub body_bytes_max: usize,
+    /// Bytes of all bodies that are being read or delivered; what finds no room is answered 503.
+    pub bytes_in_flight: usize,
     /// Notifications in one POST; over it 413.
     pub items_max: usize,
     /// Connections open at once; further ones wait in the kernel's queue.

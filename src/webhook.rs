@@ -42,6 +42,7 @@ use crate::{
 pub struct Webhook {
     paths: Vec<String>,
     limits: Limits,
+    memory: body::Memory,
     answer_within: std::time::Duration,
     verifier: Verifier,
     router: Router,
@@ -66,6 +67,7 @@ impl Webhook {
         Self {
             paths: config.server.paths.clone(),
             limits: config.server.limits,
+            memory: body::Memory::new(config.server.limits.bytes_in_flight),
             answer_within: config.server.answer_within,
             verifier: Verifier::new(&config.client_states),
             router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
@@ -133,7 +135,9 @@ impl Webhook {
                     debug!(reason = %refusal, "request refused");
                 }
                 let waits_for_us = head.headers.contains_key(EXPECT);
-                if matches!(refusal, Refusal::TooLarge | Refusal::Unsupported) && !waits_for_us {
+                if matches!(refusal, Refusal::TooLarge | Refusal::Unsupported | Refusal::NoRoom)
+                    && !waits_for_us
+                {
                     body::drain(&mut body, owed).await;
                 }
                 Reply::Refusal(refusal)
@@ -149,11 +153,12 @@ impl Webhook {
         arrival: Arrival,
     ) -> Result<Receipts, Refusal> {
         let body_owed = owed.or_after(self.limits.body_within);
-        let bytes = body::read(body, self.limits.body_bytes_max, body_owed).await?; // no more, no later
-        let batch = Batch::parse(&bytes, self.limits.items_max)?; // what was said
+        let whole = body::read(body, self.limits.body_bytes_max, &self.memory, body_owed).await?; // no more, no later
+        let bytes = &whole.bytes;
+        let batch = Batch::parse(bytes, self.limits.items_max)?; // what was said
         let verified = self.verifier.verify(batch); // what we believe
         let tally = Tally::of(&verified, &self.metrics);
-        let envelopes = self.router.address(&verified, &bytes, arrival); // where it goes
+        let envelopes = self.router.address(&verified, bytes, arrival); // where it goes
         let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
         self.set_aside(&verified, arrival);
         tally.settle(&receipts);

@@ -49,6 +49,7 @@ pub(super) enum TlsMode {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub(super) body: Size,
+    pub(super) bytes_in_flight: Size,
     pub(super) items: usize,
     pub(super) connections: usize,
     pub(super) handshake_within: Time,
@@ -250,6 +251,7 @@ impl Default for RawLimits {
     fn default() -> Self {
         Self {
             body: Size(4 << 20),
+            bytes_in_flight: Size(256 << 20),
             items: 10_000,
             connections: 4096,
             handshake_within: Time(Duration::from_secs(5)),

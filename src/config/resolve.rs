@@ -113,8 +113,17 @@ impl Resolver<'_> {
     }
 
     fn limits(&mut self, raw: &RawLimits) -> Limits {
+        let body_bytes_max = self.size("server.limits.body", raw.body);
+        let bytes_in_flight = self.size("server.limits.bytes_in_flight", raw.bytes_in_flight);
+        if bytes_in_flight < body_bytes_max {
+            self.problem(
+                "server.limits.bytes_in_flight",
+                "less than server.limits.body: the largest body never fits",
+            );
+        }
         Limits {
-            body_bytes_max: self.size("server.limits.body", raw.body),
+            body_bytes_max,
+            bytes_in_flight,
             items_max: self.count("server.limits.items", raw.items, usize::MAX),
             connections_max: self.count("server.limits.connections", raw.connections, CONNECTIONS_MAX),
             handshake_within: self.time("server.limits.handshake_within", raw.handshake_within),

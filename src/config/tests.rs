@@ -145,6 +145,11 @@ fn single_problems() {
     check_problem("[server]\npaths = []", "server.paths", "at least one");
     check_problem("[server]\nlisten = [7]", "server.listen.0", "found a number");
     check_problem("[server.tls]\nmode = \"acme\"", "server.tls.mode", "expected one of files, off");
+    check_problem(
+        "[server.limits]\nbytes_in_flight = \"1MiB\"",
+        "server.limits.bytes_in_flight",
+        "never fits",
+    );
     check_problem("[server.limits]\nitems = 0", "server.limits.items", "at least 1");
     check_problem("[server.limits]\nbody_within = \"0s\"", "server.limits.body_within", "more than 0 s");
     check_problem("[broker]\nurls = []", "broker.urls", "at least one");

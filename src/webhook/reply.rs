@@ -47,6 +47,8 @@ pub(super) enum Refusal {
     TooSlow,
     #[error("the body broke off")]
     Broken,
+    #[error("other bodies take all the memory")]
+    NoRoom,
     #[error(transparent)]
     NoBatch(BatchError),
     #[error(transparent)]
@@ -59,6 +61,7 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge => Self::TooLarge,
             BodyError::TooSlow => Self::TooSlow,
             BodyError::Broken => Self::Broken,
+            BodyError::NoRoom => Self::NoRoom,
         }
     }
 }
@@ -95,7 +98,11 @@ impl Reply {
         match self {
             Self::Echo(_) | Self::Accepted(_) | Self::Healthy => false,
             Self::Refusal(refusal) => match refusal {
-                Refusal::Unsupported | Refusal::TooLarge | Refusal::TooSlow | Refusal::Broken => true,
+                Refusal::Unsupported
+                | Refusal::TooLarge
+                | Refusal::TooSlow
+                | Refusal::Broken
+                | Refusal::NoRoom => true,
                 Refusal::NotFound
                 | Refusal::MethodNotAllowed(_)
                 | Refusal::BadToken
@@ -115,7 +122,7 @@ impl Refusal {
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -141,7 +148,7 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         Refusal::MethodNotAllowed(methods) => {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
-        Refusal::Unavailable(_) => {
+        Refusal::Unavailable(_) | Refusal::NoRoom => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         Refusal::NotFound

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::Method;
 
 use crate::support::daemon::Daemon;
+use crate::support::eventually::eventually;
 use crate::support::graph::{PATH, collection, created, post};
 use crate::support::https::{Client, Reply, request};
 
@@ -203,4 +204,32 @@ async fn an_idle_http2_connection_is_closed() {
     let client = daemon.client().http2();
     assert_eq!(post(&client, [created("once")]).await.status, 202);
     daemon.eventually_metric("graphhook_connections", |open| open == 0.0).await;
+}
+
+#[tokio::test]
+async fn bodies_held_at_once_have_a_bound() {
+    let daemon = Daemon::configure()
+        .set("server.limits", "body", "\"1MiB\"")
+        .set("server.limits", "bytes_in_flight", "\"1MiB\"")
+        .set("server.limits", "body_within", "\"60s\"")
+        .set("server", "answer_within", "\"60s\"")
+        .connected()
+        .await;
+    let large = format!("{{\"value\":[]}}{}", " ".repeat(600 << 10));
+    let mut holder = daemon.client().raw().await;
+    let length = large.len() + 1;
+    holder.send(format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{large}")).await;
+    let reply = eventually("no room", async || {
+        let reply = daemon.client().http1().post(PATH, &[], large.clone()).await;
+        (reply.status == 503).then_some(reply)
+    })
+    .await;
+    check_problem(&reply, 503);
+    assert_eq!(reply.header("retry-after"), Some("10"));
+    // Small bodies and handshakes still find their way.
+    assert_eq!(post(&daemon.client(), [created("small")]).await.status, 202);
+    assert_eq!(daemon.client().post(&format!("{PATH}?validationToken=x"), &[], "").await.status, 200);
+    holder.send(" ").await;
+    assert!(holder.read_past("\r\n").await.starts_with(b"HTTP/1.1 202 "));
+    assert_eq!(daemon.client().post(PATH, &[], large).await.status, 202);
 }
