@@ -145,7 +145,7 @@ impl Webhook {
         }
     }
 
-    /// Takes one POST from Graph to an answer. No 2xx without a arrival for every item that is believed.
+    /// Takes one POST from Graph to an answer. No 2xx without receipts for every item that is believed.
     async fn receive(
         &self,
         body: &mut Incoming,

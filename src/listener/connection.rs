@@ -27,7 +27,10 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
     let Some(tls) = &shared.tls else {
         return http(stream, shared, stop).await;
     };
-    match Deadline::after(shared.limits.handshake_within).limit(tls.accept(stream)).await {
+    let handshake = Deadline::after(shared.limits.handshake_within).limit(tls.accept(stream));
+    // Who has not got through the handshake has no request that the stop should wait for.
+    let Some(shaken) = stop.run_until_cancelled(handshake).await else { return };
+    match shaken {
         Ok(Ok(stream)) => http(stream, shared, stop).await,
         Ok(Err(error)) => {
             shared.metrics.connections_failed.count(ConnectionFailure::Tls);

@@ -3,7 +3,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -60,7 +60,9 @@ pub(super) async fn read(
 }
 
 async fn gather(mut body: Limited<&mut Incoming>, memory: &Memory) -> Result<Whole, BodyError> {
-    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut first = Bytes::new();
+    // Put together at once: a body of single bytes must not cost a handle, and the buffer behind it, for each.
+    let mut more = BytesMut::new();
     let mut held: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(failure)?.into_data() else { continue };
@@ -69,12 +71,14 @@ async fn gather(mut body: Limited<&mut Incoming>, memory: &Memory) -> Result<Who
             Some(held) => held.merge(room),
             None => held = Some(room),
         }
-        pieces.push(piece);
+        if first.is_empty() && more.is_empty() {
+            first = piece;
+        } else {
+            more.extend_from_slice(&std::mem::take(&mut first));
+            more.extend_from_slice(&piece);
+        }
     }
-    let bytes = match pieces.len() {
-        0 | 1 => pieces.pop().unwrap_or_default(),
-        _ => pieces.concat().into(),
-    };
+    let bytes = if more.is_empty() { first } else { more.freeze() };
     Ok(Whole { bytes, _held: held })
 }
 

@@ -233,3 +233,17 @@ async fn bodies_held_at_once_have_a_bound() {
     assert!(holder.read_past("\r\n").await.starts_with(b"HTTP/1.1 202 "));
     assert_eq!(daemon.client().post(PATH, &[], large).await.status, 202);
 }
+
+#[tokio::test]
+async fn a_body_of_single_bytes_is_one_body() {
+    let daemon = daemon().await;
+    let mut raw = daemon.client().raw().await;
+    let chunks: String =
+        collection([created("tiny")]).chars().map(|byte| format!("1\r\n{byte}\r\n")).collect();
+    let head =
+        format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.send(format!("{head}{chunks}0\r\n\r\n")).await;
+    assert!(raw.read_to_end().await.starts_with(b"HTTP/1.1 202 "));
+    let published = r#"graphhook_notifications_outcome_total{outcome="published"}"#;
+    assert_eq!(daemon.metrics().await.get(published), 1.0);
+}

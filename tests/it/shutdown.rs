@@ -126,3 +126,13 @@ async fn half_a_head_does_not_hold_up_the_stop() {
     assert_eq!(daemon.wait_exit().await.code(), Some(0));
     assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
 }
+
+#[tokio::test]
+async fn a_silent_handshake_does_not_hold_up_the_stop() {
+    let daemon = Daemon::configure().set("server.limits", "handshake_within", "\"60s\"").connected().await;
+    let _silent = tokio::net::TcpStream::connect(daemon.public()).await.expect("a connection");
+    daemon.eventually_metric("graphhook_connections", |open| open == 1.0).await;
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+}
