@@ -1,6 +1,10 @@
 //! The second listener, for the operator: `/livez`, `/readyz`, `/metrics`, `/status`. No secrets in any of them.
 
-use std::{convert::Infallible, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -21,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    delivery::{Delivery, State},
+    delivery::{Delivery, State, spool::State as Spool},
     listener::{accept, tls::Facts},
     metrics::{self, Books, Metrics},
 };
@@ -50,14 +54,26 @@ struct Status<'a> {
     ready: bool,
     stopping: bool,
     listeners: &'a [String],
-    broker: Broker,
+    broker: Part,
+    spool: SpoolStatus,
     notifications: Books,
     certificate: Option<Certificate<'a>>,
 }
 
 #[derive(Serialize)]
-struct Broker {
+struct Part {
     state: &'static str,
+}
+
+#[derive(Serialize)]
+struct SpoolStatus {
+    state: &'static str,
+    items: i64,
+    parked_items: i64,
+    set_aside_items: i64,
+    bytes: i64,
+    max_bytes: i64,
+    oldest_item_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -110,24 +126,43 @@ impl Admin {
     }
 
     fn readiness(&self) -> Response<Full<Bytes>> {
-        let (status, word) = match self.delivery.state() {
+        let (status, word) = match (self.delivery.state(), self.delivery.spool_state()) {
             _ if self.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-            State::Up => (StatusCode::OK, "ready\n"),
-            State::Blocked => (StatusCode::SERVICE_UNAVAILABLE, "the broker blocks publishing\n"),
-            State::Down => (StatusCode::SERVICE_UNAVAILABLE, "no broker\n"),
+            (State::Up, _) => (StatusCode::OK, "ready\n"),
+            (State::Down, Spool::Ready) => (StatusCode::OK, "ready, into the spool: no broker\n"),
+            (State::Blocked, Spool::Ready) => {
+                (StatusCode::OK, "ready, into the spool: the broker blocks publishing\n")
+            }
+            (State::Down | State::Blocked, Spool::Full) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "no broker, and the spool is full\n")
+            }
+            (State::Down | State::Blocked, Spool::Broken) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "no broker, and no spool\n")
+            }
         };
         page(status, TEXT, word.to_owned())
     }
 
     fn status(&self) -> String {
         let (state, stopping) = (self.delivery.state(), self.stopping.is_cancelled());
+        let metrics = &self.metrics;
+        let oldest = metrics.spool_oldest.get();
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at: humantime::format_rfc3339_seconds(self.started).to_string(),
-            ready: state == State::Up && !stopping,
+            ready: self.delivery.is_ready() && !stopping,
             stopping,
             listeners: &self.addresses,
-            broker: Broker { state: state.as_str() },
+            broker: Part { state: state.as_str() },
+            spool: SpoolStatus {
+                state: self.delivery.spool_state().as_str(),
+                items: metrics.spool_items.get(),
+                parked_items: metrics.spool_parked.get(),
+                set_aside_items: metrics.spool_set_aside.get(),
+                bytes: metrics.spool_bytes.get(),
+                max_bytes: metrics.spool_max_bytes.get(),
+                oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
+            },
             notifications: self.metrics.books(),
             certificate: self
                 .certificate
@@ -143,6 +178,11 @@ fn page(status: StatusCode, content_type: &'static str, body: String) -> Respons
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+fn rfc3339(seconds: i64) -> String {
+    let since = Duration::from_secs(seconds.unsigned_abs());
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string()
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::{self, Environment, LoadError},
+    delivery::spool::SpoolError,
     error::Chain,
     supervise::{self, ServeError},
     telemetry,
@@ -115,8 +116,12 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
         Err(error) => {
             tracing::error!(error = %Chain(&error), "graphhook cannot go on");
             Err(match error {
-                ServeError::Tls(_) => Failure::Configuration,
-                ServeError::Bind(_) | ServeError::Signals(_) | ServeError::Ended(_) => Failure::Running,
+                // A newer program's spool stays as it is, however often we are started.
+                ServeError::Tls(_) | ServeError::Spool(SpoolError::Newer(_)) => Failure::Configuration,
+                ServeError::Spool(SpoolError::InUse(_))
+                | ServeError::Bind(_)
+                | ServeError::Signals(_)
+                | ServeError::Ended(_) => Failure::Running,
             })
         }
     }

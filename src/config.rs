@@ -34,6 +34,8 @@ pub struct Config {
     pub client_states: Vec<ClientState>,
     /// RabbitMQ.
     pub broker: Broker,
+    /// The spool.
+    pub spool: Spool,
     /// The admin listener.
     pub admin: Admin,
     /// Logging.
@@ -177,6 +179,19 @@ pub struct BrokerIdentity {
     pub certificate: Vec<u8>,
     /// Its key.
     pub private_key: Secret,
+}
+
+/// `[spool]`
+#[derive(Clone, Debug)]
+pub struct Spool {
+    /// Where it is.
+    pub directory: PathBuf,
+    /// Bytes of the disk that it may use.
+    pub bytes_max: u64,
+    /// A message that no queue is bound for is set aside after this time.
+    pub set_aside_after: Duration,
+    /// Bytes that may wait to be written.
+    pub waiting_bytes: usize,
 }
 
 /// `[admin]`

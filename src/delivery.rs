@@ -2,7 +2,8 @@
 //!
 //! Only this module names `lapin`. [`connection`] keeps a broker connection for ever, [`dial`] makes one,
 //! [`session`] is what runs on it: a few [`publisher`]s, each the only user of its channel, and the [`quarantine`]. Between requests and
-//! publishers lies [`room`], the bound in messages and bytes. [`embedded`] stands in for the broker in `dev`.
+//! publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
+//! [`spool`], from where [`replay`] takes it to the broker again; in `dev`, [`embedded`] takes it to a stream.
 
 mod confirms;
 mod connection;
@@ -11,13 +12,18 @@ mod drain;
 pub mod embedded;
 mod publisher;
 mod quarantine;
+mod replay;
 mod room;
 mod session;
+pub mod spool;
 mod topology;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,23 +31,29 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::{
     connection::{Connector, Probe, probe},
     dial::ConnectError,
+    replay::Replay,
     topology::QUARANTINE_SUFFIX,
 };
-use self::{embedded::Embedded, publisher::Parcel, room::Room};
+use self::{
+    publisher::Parcel,
+    room::Room,
+    spool::{Held, Spool, Stowed, record::Record, trouble::Fault},
+};
 use crate::{
     config,
     deadline::{Deadline, Elapsed},
     envelope::Envelope,
+    failpoint::{self, Point},
     metrics::{Metrics, Publish, Quarantined},
 };
 
-/// Hands envelopes to whoever keeps them.
+/// Hands envelopes to whoever keeps them: the broker, or else the spool.
 #[derive(Debug)]
-pub enum Delivery {
-    /// RabbitMQ.
-    Broker(Broker),
-    /// The queue inside `dev`.
-    Embedded(Embedded),
+pub struct Delivery {
+    /// None in `dev`.
+    broker: Option<Broker>,
+    spool: Spool,
+    late: mpsc::Sender<Late>,
 }
 
 /// Proof that the messages of a request are safe; made here alone.
@@ -49,21 +61,32 @@ pub enum Delivery {
 #[must_use]
 pub struct Receipts {
     published: usize,
+    spooled: usize,
 }
 
-/// Why messages are not safe. Whatever it is, Graph is answered 503 and sends them again.
+/// A message is safe nowhere. Graph is answered 503 and sends the whole request again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Undeliverable {
+#[error("{broker}, and {spool}")]
+pub struct Undeliverable {
+    /// Why the broker does not have it.
+    pub broker: Cause,
+    /// Why the spool does not.
+    pub spool: spool::Refused,
+}
+
+/// Why the broker does not have a message, as far as we know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Cause {
     /// There is no broker now.
     #[error("no connection to the broker")]
     Away,
     /// The broker has blocked publishing (a resource alarm).
     #[error("the broker blocks publishing")]
     Blocked,
-    /// Neither ack nor nack before the answer was owed; the broker may hold the message all the same.
+    /// Neither ack nor nack within `broker.confirm_within`; the broker may hold the message all the same.
     #[error("no confirm from the broker in time")]
-    Unconfirmed,
-    /// The bound of what may be in flight held until the answer was owed.
+    Late,
+    /// The bound of what may be in flight held for as long.
     #[error("too much in flight to the broker")]
     Full,
     /// The broker could not take it.
@@ -72,9 +95,26 @@ pub enum Undeliverable {
     /// No queue is bound for it.
     #[error("no queue is bound for the message")]
     Returned,
+    /// The broker closed the channel because of this message.
+    #[error("the broker closed the channel over the message")]
+    Rejected,
     /// The channel or connection went away before the confirm.
     #[error("the channel to the broker closed")]
     Closed,
+}
+
+/// What a publisher tells of a message.
+type Fate = Result<(), Cause>;
+
+/// A spooled message whose publish may still be confirmed.
+type Late = (Held, oneshot::Receiver<Fate>);
+
+/// A message that the broker has not confirmed in time.
+struct Left {
+    envelope: Arc<Envelope>,
+    cause: Cause,
+    /// While it is still in flight.
+    fate: Option<oneshot::Receiver<Fate>>,
 }
 
 /// What the connection to the broker is good for right now.
@@ -92,6 +132,8 @@ enum Link {
 #[derive(Debug)]
 struct Senders {
     publishers: Vec<mpsc::Sender<Parcel>>,
+    /// A channel of its own for what comes from the spool: fresh messages do not queue behind it.
+    replay: mpsc::Sender<Parcel>,
     quarantine: Option<mpsc::Sender<quarantine::Parcel>>,
 }
 
@@ -100,6 +142,7 @@ struct Senders {
 pub struct Broker {
     link: watch::Receiver<Link>,
     room: Room,
+    confirm_within: Duration,
     turn: AtomicUsize,
     quarantine: quarantine::Gate,
     metrics: Arc<Metrics>,
@@ -117,6 +160,20 @@ pub enum State {
 }
 
 impl Delivery {
+    /// Delivery to a broker, with its two tasks: the one that keeps the connection, the one that empties the spool.
+    pub fn new(config: &config::Broker, spool: Spool, metrics: Arc<Metrics>) -> (Self, Connector, Replay) {
+        let (broker, connector) = Broker::new(config, metrics);
+        // Every message in flight has room of its own, so that this is never full.
+        let (late, latecomers) = mpsc::channel(config.in_flight_messages);
+        let replay = Replay::new(spool.clone(), broker.link.clone(), latecomers);
+        (Self { broker: Some(broker), spool, late }, connector, replay)
+    }
+
+    /// Delivery into a spool that somebody else empties.
+    pub fn without_broker(spool: Spool) -> Self {
+        Self { broker: None, spool, late: mpsc::channel(1).0 }
+    }
+
     /// Delivers the messages of one request, in order, and returns when all are safe.
     ///
     /// # Errors
@@ -128,32 +185,86 @@ impl Delivery {
     ///
     /// Dropping the future gives up the receipts, not the messages that are already on their way.
     pub async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
-        if envelopes.is_empty() {
-            return Ok(Receipts { published: 0 });
+        let all = envelopes.len();
+        let left = match &self.broker {
+            Some(broker) => broker.publish(envelopes, owed).await,
+            None => {
+                envelopes.into_iter().map(|envelope| Left::unsent(envelope.into(), Cause::Away)).collect()
+            }
+        };
+        if left.is_empty() {
+            return Ok(Receipts { published: all, spooled: 0 });
         }
-        match self {
-            Self::Broker(broker) => broker.deliver(envelopes, owed).await,
-            Self::Embedded(embedded) => embedded.deliver(envelopes, owed).await,
+        let messages = left.iter().map(|left| Stowed {
+            record: Record::of(&left.envelope),
+            fault: left.cause.fault(),
+            is_in_flight: left.fate.is_some(),
+        });
+        match self.spool.append(messages.collect(), owed).await {
+            Ok(held) => {
+                let spooled = left.len();
+                let late = left.into_iter().zip(held).filter_map(|(left, held)| held.zip(left.fate));
+                // Whatever nobody watches is published once more.
+                late.for_each(|late| drop(self.late.try_send(late)));
+                Ok(Receipts { published: all - spooled, spooled })
+            }
+            Err(spool) => {
+                confirmed_after_all(left, owed).await.map_err(|broker| Undeliverable { broker, spool })?;
+                Ok(Receipts { published: all, spooled: 0 })
+            }
         }
     }
 
     /// Takes a refused item for the quarantine, if there is room. Never waits.
     pub fn quarantine(&self, envelope: impl FnOnce() -> Envelope) {
-        match self {
-            Self::Broker(broker) => broker.quarantine(envelope),
-            Self::Embedded(_) => {}
+        if let Some(broker) = &self.broker {
+            broker.quarantine(envelope);
         }
     }
 
-    /// Whether a promise can be kept now.
+    /// The broker's state.
     pub fn state(&self) -> State {
+        match self.broker.as_ref().map(|broker| broker.link.borrow()).as_deref() {
+            Some(Link::Up(_)) => State::Up,
+            Some(Link::Blocked) => State::Blocked,
+            Some(Link::Down) | None => State::Down,
+        }
+    }
+
+    /// The spool's state.
+    pub fn spool_state(&self) -> spool::State {
+        self.spool.state()
+    }
+
+    /// Whether a promise can be kept now.
+    pub fn is_ready(&self) -> bool {
+        self.state() == State::Up || self.spool_state() == spool::State::Ready
+    }
+}
+
+/// Without a spool there is still the rest of the request's time for the broker.
+async fn confirmed_after_all(left: Vec<Left>, owed: Deadline) -> Result<(), Cause> {
+    for Left { cause, fate, .. } in left {
+        let Some(fate) = fate else { return Err(cause) };
+        owed.limit(fate).await.map_err(|Elapsed| cause)?.unwrap_or(Err(Cause::Closed))?;
+    }
+    Ok(())
+}
+
+impl Left {
+    fn unsent(envelope: Arc<Envelope>, cause: Cause) -> Self {
+        Self { envelope, cause, fate: None }
+    }
+}
+
+impl Cause {
+    /// Whether it is the message's own fault, or its queue's: then others need not wait behind it.
+    fn fault(self) -> Option<Fault> {
         match self {
-            Self::Broker(broker) => match &*broker.link.borrow() {
-                Link::Down => State::Down,
-                Link::Blocked => State::Blocked,
-                Link::Up(_) => State::Up,
-            },
-            Self::Embedded(_) => State::Up,
+            Self::Nacked => Some(Fault::Nacked),
+            Self::Returned => Some(Fault::Returned),
+            Self::Rejected => Some(Fault::Rejected),
+            Self::Away | Self::Blocked | Self::Late | Self::Full | Self::Closed => None,
         }
     }
 }
@@ -170,44 +281,72 @@ impl State {
 }
 
 impl Broker {
-    /// The two ends of a broker connection: what requests use, and the task that keeps it alive.
-    pub fn new(config: &config::Broker, metrics: Arc<Metrics>) -> (Self, Connector) {
+    fn new(config: &config::Broker, metrics: Arc<Metrics>) -> (Self, Connector) {
         let (sender, link) = watch::channel(Link::Down);
-        let room = Room::new(config.in_flight_messages, config.in_flight_bytes);
-        let quarantine = quarantine::Gate::default();
         let connector = Connector::new(config.clone(), sender, Arc::clone(&metrics));
-        (Self { link, room, turn: AtomicUsize::new(0), quarantine, metrics }, connector)
+        let broker = Self {
+            link,
+            room: Room::new(config.in_flight_messages, config.in_flight_bytes),
+            confirm_within: config.confirm_within,
+            turn: AtomicUsize::new(0),
+            quarantine: quarantine::Gate::default(),
+            metrics,
+        };
+        (broker, connector)
     }
 
-    async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
-        let senders = self.senders().inspect_err(|error| {
-            if *error == Undeliverable::Blocked {
-                self.metrics.publishes.count_many(Publish::Blocked, envelopes.len());
+    /// Publishes the messages in order; returns those that are not confirmed within `broker.confirm_within`.
+    async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Vec<Left> {
+        let patience = owed.or_after(self.confirm_within);
+        let mut envelopes = envelopes.into_iter().map(Arc::new);
+        let (flights, cause) = self.launch(&mut envelopes, patience).await;
+        let mut left = Vec::new();
+        failpoint::reached(Point::PublishBeforeConfirm);
+        for (envelope, mut fate) in flights {
+            match patience.limit(&mut fate).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(cause))) => left.push(Left::unsent(envelope, cause)),
+                Ok(Err(_gone)) => left.push(Left::unsent(envelope, Cause::Closed)),
+                Err(Elapsed) => left.push(Left { envelope, cause: Cause::Late, fate: Some(fate) }),
             }
-        })?;
-        let published = envelopes.len();
+        }
+        left.extend(envelopes.map(|envelope| Left::unsent(envelope, cause)));
+        left
+    }
+
+    /// Sends off as many messages as it can; says what keeps it from sending the rest.
+    async fn launch(
+        &self,
+        envelopes: &mut impl ExactSizeIterator<Item = Arc<Envelope>>,
+        patience: Deadline,
+    ) -> (Vec<(Arc<Envelope>, oneshot::Receiver<Fate>)>, Cause) {
+        let mut flights = Vec::with_capacity(envelopes.len());
+        let senders = match self.senders() {
+            Ok(senders) => senders,
+            Err(cause) => {
+                if cause == Cause::Blocked {
+                    self.metrics.publishes.count_many(Publish::Blocked, envelopes.len());
+                }
+                return (flights, cause);
+            }
+        };
         // One publisher takes the whole request, so that its items stay in order.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let publisher = &senders.publishers[turn % senders.publishers.len()];
-        let mut fates = Vec::with_capacity(published);
-        for envelope in envelopes {
-            let room = owed
-                .limit(self.room.take(envelope.body.len()))
-                .await
-                .map_err(|Elapsed| Undeliverable::Full)?;
+        while let Some(next) = envelopes.next() {
             let (fate, told) = oneshot::channel();
-            // The channel is as wide as the room: a sender that has room never waits here.
-            let parcel = Parcel { envelope, fate, _room: room };
-            publisher.try_send(parcel).map_err(|_| Undeliverable::Closed)?;
-            fates.push(told);
+            flights.push((Arc::clone(&next), told));
+            let Ok(room) = patience.limit(self.room.take(next.body.len())).await else {
+                fate.send(Err(Cause::Full)).ok();
+                return (flights, Cause::Full);
+            };
+            // The channel is as wide as the room: whoever has room never waits here.
+            let parcel = Parcel { envelope: next, fate, _room: Some(room) };
+            if publisher.try_send(parcel).is_err() {
+                return (flights, Cause::Closed);
+            }
         }
-        // A stopped connection must not wait for this request to let go of it.
-        drop(senders);
-        for fate in fates {
-            let fate = owed.limit(fate).await.map_err(|Elapsed| Undeliverable::Unconfirmed)?;
-            fate.unwrap_or(Err(Undeliverable::Closed))?;
-        }
-        Ok(Receipts { published })
+        (flights, Cause::Closed)
     }
 
     fn quarantine(&self, envelope: impl FnOnce() -> Envelope) {
@@ -219,10 +358,10 @@ impl Broker {
         }
     }
 
-    fn senders(&self) -> Result<Arc<Senders>, Undeliverable> {
+    fn senders(&self) -> Result<Arc<Senders>, Cause> {
         match &*self.link.borrow() {
-            Link::Down => Err(Undeliverable::Away),
-            Link::Blocked => Err(Undeliverable::Blocked),
+            Link::Down => Err(Cause::Away),
+            Link::Blocked => Err(Cause::Blocked),
             Link::Up(senders) => Ok(Arc::clone(senders)),
         }
     }
@@ -232,5 +371,10 @@ impl Receipts {
     /// How many messages the broker confirmed.
     pub fn published(&self) -> usize {
         self.published
+    }
+
+    /// How many messages the spool holds.
+    pub fn spooled(&self) -> usize {
+        self.spooled
     }
 }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// One message as it goes to the broker, complete.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Envelope {
     /// Stays with the item through every repetition of ours.
     pub message_id: MessageId,

@@ -34,3 +34,4 @@ pub mod backoff;
 pub mod error;
 pub mod metrics;
 pub mod telemetry;
+mod failpoint;

@@ -56,6 +56,30 @@ pub struct Metrics {
     pub connection_up: Gauge,
     /// 1 while the broker has blocked us.
     pub connection_blocked: Gauge,
+    /// Messages in the spool, parked ones among them.
+    pub spool_items: Gauge,
+    /// Messages in the spool that the broker did not want.
+    pub spool_parked: Gauge,
+    /// Messages in the spool that wait for somebody to look at them.
+    pub spool_set_aside: Gauge,
+    /// Bytes of the disk that the spool uses.
+    pub spool_bytes: Gauge,
+    /// Bytes of the disk that it may use.
+    pub spool_max_bytes: Gauge,
+    /// When the oldest message was spooled, unix time; 0 without one.
+    pub spool_oldest: Gauge,
+    /// 1 while the spool takes messages.
+    pub spool_writable: Gauge,
+    /// Time of a transaction with its fsync.
+    pub spool_fsync_duration: Histogram,
+    /// Messages that left the spool for the broker, late confirms among them.
+    pub spool_drained: Counter,
+    /// Files that were set aside because they could not be trusted.
+    pub spool_damaged: Counter,
+    /// Messages saved from such files.
+    pub spool_salvaged: Counter,
+    /// Messages that cannot be read any more.
+    pub spool_unreadable: Counter,
     /// Open connections of the public listener.
     pub connections: Gauge,
     /// Connections that ended before they could carry a request.
@@ -321,6 +345,36 @@ impl Metrics {
             connects: counters(r, "amqp_connects", "Attempts to connect to a broker"),
             connection_up: gauge(r, "amqp_connection_up", "1 while topology and confirms stand"),
             connection_blocked: gauge(r, "amqp_connection_blocked", "1 while the broker blocks publishing"),
+            spool_items: gauge(r, "spool_items", "Messages in the spool"),
+            spool_parked: gauge(
+                r,
+                "spool_parked_items",
+                "Messages in the spool that the broker did not want",
+            ),
+            spool_set_aside: gauge(
+                r,
+                "spool_set_aside_items",
+                "Messages in the spool that nothing is tried with until somebody looks at them",
+            ),
+            spool_bytes: bytes(r, "spool", "Disk space that the spool uses"),
+            spool_max_bytes: bytes(r, "spool_max", "Disk space that the spool may use"),
+            spool_oldest: {
+                let gauge = Gauge::default();
+                let help = "When the oldest message in the spool arrived there, unix time; 0 without one";
+                r.register_with_unit("spool_oldest_item_timestamp", help, Unit::Seconds, gauge.clone());
+                gauge
+            },
+            spool_writable: gauge(r, "spool_writable", "1 while the spool takes messages"),
+            spool_fsync_duration: {
+                let histogram = confirm_times();
+                let help = "Time of a transaction of the spool, its fsync included";
+                r.register_with_unit("spool_fsync_duration", help, Unit::Seconds, histogram.clone());
+                histogram
+            },
+            spool_drained: counter(r, "spool_drained", "Messages that left the spool for the broker"),
+            spool_damaged: counter(r, "spool_damaged_files", "Spool files that were set aside"),
+            spool_salvaged: counter(r, "spool_salvaged", "Messages saved from spool files set aside"),
+            spool_unreadable: counter(r, "spool_unreadable", "Messages in the spool that were damaged"),
             connections: gauge(r, "connections", "Open connections of the public listener"),
             connections_failed: counters(r, "connections_failed", "Connections that carried no request"),
             certificate_not_after: {
@@ -402,6 +456,18 @@ fn counters<L: Label>(registry: &mut Registry, name: &str, help: &str) -> Counte
 fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
     gauge
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Start: sockets first, so that a handshake can be answered from the first moment; then the tasks; then
 //! systemd hears that we are ready, whether or not there is a broker. Stop, each phase in what is left of
-//! `server.stop_within`: accept nothing more → answer open requests → settle confirms → close the broker
-//! politely → close the admin listener. A task that ends by itself stops the daemon, loudly.
+//! `server.stop_within`: accept nothing more → answer open requests → let the replay settle → close the broker
+//! politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
 
 pub mod signals;
 mod systemd;
@@ -22,7 +22,10 @@ use crate::{
     admin::Admin,
     config::{Config, Tls},
     deadline::Deadline,
-    delivery::{Broker, Delivery},
+    delivery::{
+        Delivery,
+        spool::{Keeper, Spool, SpoolError},
+    },
     listener::{
         BindError, Listener, bind,
         tls::{Identity, TlsError, Validity},
@@ -40,6 +43,9 @@ pub enum ServeError {
     /// The certificate cannot be served.
     #[error("no TLS")]
     Tls(#[from] TlsError),
+    /// The spool belongs to somebody else.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The system gives us no signals.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
@@ -58,8 +64,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     let identity = identity(&config.server.tls, &metrics)?;
-    let (broker, connector) = Broker::new(&config.broker, Arc::clone(&metrics));
-    let delivery = Arc::new(Delivery::Broker(broker));
+    let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
+    let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
+    let delivery = Arc::new(delivery);
 
     let mut sockets = Vec::new();
     for &address in &config.server.listen {
@@ -83,7 +90,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let listener = Listener::new(sockets, acceptor, webhook, config.server.limits, Arc::clone(&metrics));
 
     let mut tasks = Tasks::default();
+    tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
     tasks.start(Part::Broker, |stop| connector.run(stop));
+    tasks.start(Part::Replay, |stop| replay.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, stop));
     tasks.start(Part::Listener, |stop| listener.run(stop));
     info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
@@ -128,6 +137,21 @@ fn identity(tls: &Tls, metrics: &Metrics) -> Result<Option<Identity>, TlsError> 
     Ok(Some(identity))
 }
 
+/// The spool's thread, as a task.
+async fn keep(spool: Spool, keeper: Keeper, stop: CancellationToken) {
+    let mut thread = task::spawn_blocking(|| keeper.run());
+    let ended = tokio::select! {
+        ended = &mut thread => ended,
+        () = stop.cancelled() => {
+            spool.stop();
+            thread.await
+        }
+    };
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic.into_panic());
+    }
+}
+
 /// The last word: what became of everything that was received.
 fn balance(metrics: &Metrics) {
     let Books { received, published, spooled, refused, unavailable, in_flight, .. } = metrics.books();
@@ -138,17 +162,21 @@ fn balance(metrics: &Metrics) {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
     Listener,
+    Replay,
     Broker,
+    Spool,
     Admin,
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 3] = [Self::Listener, Self::Broker, Self::Admin];
+    const STOP_ORDER: [Self; 5] = [Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Listener => "public listener",
+            Self::Replay => "replay",
             Self::Broker => "broker connection",
+            Self::Spool => "spool",
             Self::Admin => "admin listener",
         }
     }

@@ -31,6 +31,7 @@ use crate::{
     deadline::Deadline,
     delivery::{Delivery, Receipts},
     envelope::{Router, properties::Arrival, quarantined},
+    failpoint::{self, Point},
     metrics::{Handshake, Metrics, Outcome, Route},
     notification::Batch,
     telemetry::Sparse,
@@ -162,6 +163,7 @@ impl Webhook {
         let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
         self.set_aside(&verified, arrival);
         tally.settle(&receipts);
+        failpoint::reached(Point::AnswerBefore);
         Ok(receipts)
     }
 
@@ -205,7 +207,8 @@ fn media(headers: &HeaderMap) -> Result<(), Refusal> {
 struct Tally<'a> {
     authentic: usize,
     refused: usize,
-    outcome: Outcome,
+    /// Published and spooled, once the answer is 202.
+    settled: (usize, usize),
     metrics: &'a Metrics,
 }
 
@@ -223,20 +226,23 @@ impl<'a> Tally<'a> {
         for item in refused {
             metrics.refused.count(item.reason);
         }
-        Self { authentic: authentic.len(), refused: refused.len(), outcome: Outcome::Unavailable, metrics }
+        Self { authentic: authentic.len(), refused: refused.len(), settled: (0, 0), metrics }
     }
 
     /// The request is answered 202, and this is what the answer rests on.
     fn settle(mut self, receipts: &Receipts) {
-        debug_assert_eq!(receipts.published(), self.authentic);
-        self.outcome = Outcome::Published;
+        debug_assert_eq!(receipts.published() + receipts.spooled(), self.authentic);
+        self.settled = (receipts.published(), receipts.spooled());
     }
 }
 
 impl Drop for Tally<'_> {
     /// A request that failed, or whose client hung up, ends here as well: Graph will repeat its items.
     fn drop(&mut self) {
-        self.metrics.outcomes.count_many(self.outcome, self.authentic);
+        let (published, spooled) = self.settled;
+        self.metrics.outcomes.count_many(Outcome::Published, published);
+        self.metrics.outcomes.count_many(Outcome::Spooled, spooled);
+        self.metrics.outcomes.count_many(Outcome::Unavailable, self.authentic - published - spooled);
         self.metrics.outcomes.count_many(Outcome::Refused, self.refused);
     }
 }

@@ -1,4 +1,5 @@
-//! `graphhook dev`: the real server with a throwaway certificate and secret, and a queue that is standard output.
+//! `graphhook dev`: the real server with a throwaway certificate and secret, and a
+//! spool in a temporary directory that is drained to standard output.
 
 mod rehearsal;
 
@@ -10,14 +11,14 @@ use std::{
 use anyhow::Context;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::rehearsal::Rehearsal;
 use super::Failure;
 use crate::{
     config::{self, Environment, Log, LogFormat, LogLevel},
-    delivery::{Delivery, embedded},
+    delivery::{Delivery, embedded, spool::Spool},
     envelope::Envelope,
     listener::{Listener, bind, tls::Identity},
     metrics::Metrics,
@@ -53,12 +54,14 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let secret = random_secret()?;
     let (identity, certificate) = throwaway_identity()?;
-    let config = config::dev(&secret);
+    let directory = tempfile::Builder::new().prefix("graphhook-dev-").tempdir().context("no directory")?;
+    let config = config::dev(&secret, directory.path());
     let metrics = Metrics::new();
 
     let delivered = Delivered::default();
-    let (queue, lines) = embedded::queue(tokio::io::stdout(), note(Arc::clone(&delivered)));
-    let delivery = Arc::new(Delivery::Embedded(queue));
+    let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
+    let lines = embedded::drain(spool.clone(), tokio::io::stdout(), note(Arc::clone(&delivered)));
+    let delivery = Arc::new(Delivery::without_broker(spool.clone()));
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let socket = bind(listen.unwrap_or_else(|| default_address(simulate)), "public").await?;
     let address = socket.local_addr()?;
@@ -67,7 +70,8 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move { lines.run().await.context("cannot write to standard output") });
+    tasks.spawn(async move { lines.await.context("cannot write to standard output") });
+    let keeping = task::spawn_blocking(|| keeper.run());
     let accepting = listener.run(stop.clone());
     tasks.spawn(async move {
         accepting.await;
@@ -89,6 +93,8 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
         Some(ended) = tasks.join_next() => ended.context("a task panicked")?.context("a task ended by itself"),
     };
     stop.cancel();
+    spool.stop();
+    keeping.await?;
     done
 }
 

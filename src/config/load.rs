@@ -93,9 +93,11 @@ pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Loaded, L
 
 /// The configuration of `dev`: all defaults, and one secret. The listener's address and certificate are the
 /// command's affair.
-pub fn dev(secret: &Secret) -> Config {
+pub fn dev(secret: &Secret, spool: &Path) -> Config {
     let text = format!("[[client_states]]\nname = \"dev\"\nsecret = \"{}\"\n", secret.expose());
-    load_text("dev", &text, &Environment::default()).expect("the defaults are right").config
+    let mut config = load_text("dev", &text, &Environment::default()).expect("the defaults are right").config;
+    spool.clone_into(&mut config.spool.directory);
+    config
 }
 
 /// The same for a text that is already in memory.

@@ -117,13 +117,12 @@ pub enum ClientStatePolicy {
     Redact,
 }
 
-/// Keys of the spool. This version has none yet: they are read so that one file serves this version and the
-/// next, and `check` says that they have no effect.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSpool {
-    pub(super) directory: Option<PathBuf>,
-    pub(super) max_size: Option<Size>,
+    pub(super) directory: PathBuf,
+    pub(super) max_size: Size,
+    pub(super) set_aside_after: Time,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -278,6 +277,16 @@ impl Default for RawBroker {
             in_flight_messages: 2048,
             in_flight_bytes: Size(64 << 20),
             tls: RawBrokerTls::default(),
+        }
+    }
+}
+
+impl Default for RawSpool {
+    fn default() -> Self {
+        Self {
+            directory: "/var/lib/graphhook/spool".into(),
+            max_size: Size(4 << 30),
+            set_aside_after: Time(Duration::from_secs(24 * 60 * 60)),
         }
     }
 }

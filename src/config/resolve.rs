@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientState, Config, Environment, Limits, Loaded,
-    Log, Server, Tls, Topology,
+    Log, Server, Spool, Tls, Topology,
     layers::Layers,
     problem::{Problem, Problems},
     raw::{
@@ -35,7 +35,7 @@ pub(super) fn resolve(
     let server = resolver.server(raw.server);
     let client_states = resolver.client_states(raw.client_states);
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
-    resolver.spool(&raw.spool);
+    let spool = resolver.spool(raw.spool, server.limits.bytes_in_flight);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
     if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
         resolver.problem("admin.listen", "the public listener has this address: choose another");
@@ -44,7 +44,7 @@ pub(super) fn resolve(
     if !resolver.problems.is_empty() {
         return Err(Problems(resolver.problems));
     }
-    let config = Config { server, client_states, broker, admin, log };
+    let config = Config { server, client_states, broker, spool, admin, log };
     Ok(Loaded { config, name: String::new(), warnings: resolver.warnings })
 }
 
@@ -264,11 +264,16 @@ impl Resolver<'_> {
         BrokerTls { ca: ca.map(String::into_bytes), identity }
     }
 
-    fn spool(&mut self, raw: &RawSpool) {
-        if *raw != RawSpool::default() {
-            let message = "this version has no spool yet: while the broker is away, Graph is answered 503";
-            self.warning("spool", message);
+    fn spool(&mut self, raw: RawSpool, waiting_bytes: usize) -> Spool {
+        if !raw.directory.is_absolute() {
+            self.problem("spool.directory", "expected an absolute path");
         }
+        let Size(bytes_max) = raw.max_size;
+        if bytes_max < SPOOL_BYTES_MIN {
+            self.problem("spool.max_size", "expected at least 1 MiB");
+        }
+        let set_aside_after = self.time("spool.set_aside_after", raw.set_aside_after);
+        Spool { directory: raw.directory, bytes_max, set_aside_after, waiting_bytes }
     }
 
     fn secret(&mut self, key: &str, raw: RawSecret) -> Option<Secret> {
@@ -413,6 +418,8 @@ const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const SIZE_MAX: usize = 1 << 30;
 /// More connections than a process has file descriptors in any sane unit.
 const CONNECTIONS_MAX: usize = 1_000_000;
+/// A spool smaller than the log of its own changes would always be full.
+const SPOOL_BYTES_MIN: u64 = 1 << 20;
 /// RabbitMQ advises single digits of channels for a connection.
 const CHANNELS_MAX: usize = 16;
 /// Lapin works through all open confirms at each acknowledgement of many.

@@ -48,9 +48,6 @@ fn the_shipped_file_names_every_key() {
         .filter(|word| debug.contains(&format!("{word}: ")));
     let mut seen = 0;
     for field in fields.filter(|word| !word.is_empty() && word.starts_with(|c: char| c.is_lowercase())) {
-        if ["spool", "directory", "max_size"].contains(&field) {
-            continue;
-        }
         assert!(EXAMPLE.contains(field), "config.toml does not mention {field}");
         seen += 1;
     }
@@ -225,7 +222,7 @@ fn secrets_come_from_files_variables_and_credentials() {
 #[test]
 fn odd_things_are_warnings() {
     let text = "[[client_states]]\nname = \"a\"\nsecret = \"short\"\n[[client_states]]\nname = \"b\"\nsecret = \"short\"\n\
-                [server]\nanswer_within = \"4s\"\n[server.tls]\nmode = \"off\"\n[spool]\ndirectory = \"/x\"\n";
+                [server]\nanswer_within = \"4s\"\n[server.tls]\nmode = \"off\"\n";
     let loaded = load(text, &[]).expect("right");
     let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(
@@ -235,8 +232,7 @@ fn odd_things_are_warnings() {
             "server.tls.mode",
             "client_states.0.secret",
             "client_states.1.secret",
-            "client_states.1.secret",
-            "spool"
+            "client_states.1.secret"
         ]
     );
 }

@@ -1,38 +1,13 @@
-//! The queue inside `dev`: messages become JSON lines on a stream instead of messages at a broker.
+//! The way out of the spool in `dev`: messages become JSON lines on a stream instead of messages at a broker.
 
 use std::io;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    sync::{mpsc, oneshot},
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::{Receipts, Undeliverable};
-use crate::{
-    deadline::{Deadline, Elapsed},
-    envelope::Envelope,
-};
-
-/// The way into the queue.
-#[derive(Clone, Debug)]
-pub struct Embedded {
-    requests: mpsc::Sender<Request>,
-}
-
-/// The other end: writes the lines.
-pub struct Lines<W, F> {
-    requests: mpsc::Receiver<Request>,
-    output: W,
-    written: F,
-}
-
-#[derive(Debug)]
-struct Request {
-    envelopes: Vec<Envelope>,
-    written: oneshot::Sender<Receipts>,
-}
+use super::spool::{Spool, store::Limit};
+use crate::envelope::Envelope;
 
 /// One message as a line shows it: what a consumer would get.
 #[derive(Debug, Serialize)]
@@ -45,48 +20,34 @@ struct Line<'a> {
     body: Box<RawValue>,
 }
 
-/// A queue that ends in `output`; `written` hears of every message that has got there.
-pub fn queue<W: AsyncWrite + Unpin, F: FnMut(&Envelope)>(output: W, written: F) -> (Embedded, Lines<W, F>) {
-    let (sender, requests) = mpsc::channel(REQUESTS_MAX);
-    (Embedded { requests: sender }, Lines { requests, output, written })
-}
-
-impl Embedded {
-    pub(super) async fn deliver(
-        &self,
-        envelopes: Vec<Envelope>,
-        owed: Deadline,
-    ) -> Result<Receipts, Undeliverable> {
-        let (written, told) = oneshot::channel();
-        let send = self.requests.send(Request { envelopes, written });
-        owed.limit(send).await.map_err(|Elapsed| Undeliverable::Full)?.map_err(|_| Undeliverable::Away)?;
-        owed.limit(told)
-            .await
-            .map_err(|Elapsed| Undeliverable::Unconfirmed)?
-            .map_err(|_| Undeliverable::Closed)
-    }
-}
-
-impl<W: AsyncWrite + Unpin, F: FnMut(&Envelope)> Lines<W, F> {
-    /// Writes until the other end is gone. A receipt is given when the lines have been flushed.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the output says; nothing that was not flushed has a receipt.
-    pub async fn run(mut self) -> io::Result<()> {
-        while let Some(Request { envelopes, written }) = self.requests.recv().await {
-            let mut lines = Vec::new();
-            for envelope in &envelopes {
-                serde_json::to_writer(&mut lines, &line(envelope)?)?;
-                lines.push(b'\n');
-            }
-            self.output.write_all(&lines).await?;
-            self.output.flush().await?;
-            envelopes.iter().for_each(&mut self.written);
-            // A request that no longer waits has its line all the same.
-            drop(written.send(Receipts { published: envelopes.len() }));
+/// Writes what the spool gives, one line each, for as long as the output takes it. A message leaves the spool
+/// when its line has been flushed; `written` hears of it.
+///
+/// # Errors
+///
+/// Whatever the output says; what was not flushed stays in the spool.
+pub async fn drain<W: AsyncWrite + Unpin>(
+    spool: Spool,
+    mut output: W,
+    mut written: impl FnMut(&Envelope),
+) -> io::Result<()> {
+    loop {
+        let batch = spool.take(AT_ONCE).await;
+        if batch.is_empty() {
+            spool.arrived().await;
+            continue;
         }
-        Ok(())
+        let mut lines = Vec::new();
+        for outgoing in &batch {
+            serde_json::to_writer(&mut lines, &line(&outgoing.envelope)?)?;
+            lines.push(b'\n');
+        }
+        output.write_all(&lines).await?;
+        output.flush().await?;
+        for outgoing in batch {
+            written(&outgoing.envelope);
+            outgoing.held.delivered();
+        }
     }
 }
 
@@ -98,10 +59,9 @@ fn line(envelope: &Envelope) -> io::Result<Line<'_>> {
         message_id: envelope.message_id.as_str(),
         r#type: envelope.properties.kind.as_str(),
         timestamp: envelope.properties.timestamp,
-        headers: envelope.properties.headers.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+        headers: envelope.properties.headers.iter().map(|(name, value)| (&**name, value.as_str())).collect(),
         body: RawValue::from_string(body)?,
     })
 }
 
-/// Requests waiting for their lines to be written.
-const REQUESTS_MAX: usize = 64;
+const AT_ONCE: Limit = Limit { items: 64, bytes: 1 << 20 };

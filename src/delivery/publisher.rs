@@ -16,9 +16,10 @@ use std::{
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use lapin::{
-    BasicProperties, Channel, Confirmation,
+    BasicProperties, Channel, Confirmation, ErrorKind,
     message::BasicReturnMessage,
     options::BasicPublishOptions,
+    protocol::AMQPErrorKind,
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::{
@@ -28,7 +29,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Undeliverable,
+    Cause, Fate,
     confirms::{Confirm, Confirms, Verdict},
     drain::Drain,
     room::Taken,
@@ -44,9 +45,9 @@ use crate::{
 /// An envelope on its way, and who wants to hear of it.
 #[derive(Debug)]
 pub(super) struct Parcel {
-    pub(super) envelope: Envelope,
-    pub(super) fate: oneshot::Sender<Result<(), Undeliverable>>,
-    pub(super) _room: Taken,
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) fate: oneshot::Sender<Fate>,
+    pub(super) _room: Option<Taken>,
 }
 
 /// Why a publisher gave up its channel. Everything it had in flight is unsafe then.
@@ -60,6 +61,20 @@ pub(super) enum PublisherError {
     NotConfirming,
     #[error("the broker returned a message without an id")]
     Nameless,
+}
+
+impl PublisherError {
+    /// Whether the broker closed the channel, and not more, with an error of AMQP: a message may have been too
+    /// large, or not allowed.
+    fn is_about_the_message(&self) -> bool {
+        match self {
+            Self::Closed(error) => match error.kind() {
+                ErrorKind::ProtocolError(error) => matches!(error.kind(), AMQPErrorKind::Soft(_)),
+                _ => false,
+            },
+            Self::Unconfirmed | Self::NotConfirming | Self::Nameless => false,
+        }
+    }
 }
 
 /// What publishers and their Connector tell each other.
@@ -192,7 +207,13 @@ impl Publisher {
                 // Once whoever waited has given up, publishing it again would help nobody.
                 Ok(Verdict::Unknown) if !parcel.fate.is_closed() => again.push(parcel),
                 Ok(verdict) => self.tell(parcel, verdict, published.elapsed()),
-                Err(error) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    if self.confirms.len() == 1 && error.is_about_the_message() {
+                        // Alone on its channel, it cannot have been another one.
+                        parcel.fate.send(Err(Cause::Rejected)).ok();
+                    }
+                    failed = failed.or(Some(error));
+                }
             }
         }
         failed.map_or(Ok(again), Err)
@@ -202,9 +223,9 @@ impl Publisher {
         let (result, fate) = match verdict {
             Verdict::Confirmed if took > self.confirm_within => (Publish::Late, Ok(())),
             Verdict::Confirmed => (Publish::Ack, Ok(())),
-            Verdict::Nacked => (Publish::Nack, Err(Undeliverable::Nacked)),
-            Verdict::Returned => (Publish::Returned, Err(Undeliverable::Returned)),
-            Verdict::Unknown => (Publish::Late, Err(Undeliverable::Unconfirmed)),
+            Verdict::Nacked => (Publish::Nack, Err(Cause::Nacked)),
+            Verdict::Returned => (Publish::Returned, Err(Cause::Returned)),
+            Verdict::Unknown => (Publish::Late, Err(Cause::Late)),
         };
         if verdict == Verdict::Returned {
             self.signs.unroutable.notify_one();
@@ -248,7 +269,7 @@ fn read(confirmation: Confirmation) -> Result<Confirm, PublisherError> {
 pub(super) fn amqp_properties(envelope: &Envelope) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in &envelope.properties.headers {
-        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+        headers.insert((**name).into(), AMQPValue::LongString(value.as_str().into()));
     }
     BasicProperties::default()
         .with_content_type(properties::CONTENT_TYPE.into())

@@ -53,10 +53,11 @@ impl Session {
             let events = connection.events_listener().boxed();
             topology(&connection, broker).await?;
             let signs = Arc::<Signs>::default();
-            let mut channels = Vec::with_capacity(broker.channels + 1);
+            let mut channels = Vec::with_capacity(broker.channels + 2);
             let mut publishers = JoinSet::new();
-            let mut ways = Vec::with_capacity(broker.channels);
-            for _ in 0..broker.channels {
+            let mut ways = Vec::with_capacity(broker.channels + 1);
+            // One more for the replay.
+            for _ in 0..=broker.channels {
                 let channel = confirming_channel(&connection, within).await?;
                 channels.push(channel.clone());
                 let (way, publisher) =
@@ -69,7 +70,8 @@ impl Session {
             let (way, quarantine) =
                 open_quarantine(&connection, broker, Arc::clone(&metrics), &mut channels).await;
             let has_quarantine = way.is_some();
-            let senders = Arc::new(Senders { publishers: ways, quarantine: way });
+            let replay = ways.pop().expect("there is always one");
+            let senders = Arc::new(Senders { publishers: ways, replay, quarantine: way });
             Ok(Self {
                 connection,
                 fuse: fuse.clone(),

@@ -1,6 +1,9 @@
 //! AMQP properties and headers: the whole public contract of a message in one file.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use crate::notification::{Notification, id::RequestId, lifecycle::Kind};
 
@@ -12,14 +15,14 @@ pub const DELIVERY_MODE: u8 = 2;
 pub const APP_ID: &str = "graphhook";
 
 /// What differs from message to message, but for `message_id`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Properties {
     /// `type`: `notification` or `lifecycle`.
     pub kind: Kind,
     /// `timestamp`: time of receipt in seconds since 1970.
     pub timestamp: u64,
     /// Headers; all are strings.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
 }
 
 /// When and in which request an item came.
@@ -42,9 +45,9 @@ impl Properties {
     /// Properties of an item, without the verdict on it.
     pub(super) fn of(notification: &Notification<'_>, arrival: Arrival) -> Self {
         let mut headers = Vec::with_capacity(10);
-        let mut put = |name, value: Option<&str>| {
+        let mut put = |name: &'static str, value: Option<&str>| {
             let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
-            headers.extend(fits.map(|value| (name, value.to_owned())));
+            headers.extend(fits.map(|value| (name.into(), value.to_owned())));
         };
         put("graph-subscription-id", notification.subscription_id.as_deref());
         put("graph-tenant-id", notification.tenant_id.as_deref());
@@ -53,14 +56,15 @@ impl Properties {
         put("graph-resource", notification.resource.as_deref());
         put("graph-resource-type", notification.resource_type.as_deref());
         put("graphhook-resource-data", Some(if notification.is_encrypted { "encrypted" } else { "none" }));
-        headers.push(("graphhook-received-at", humantime::format_rfc3339_millis(arrival.at).to_string()));
-        headers.push(("graphhook-request-id", arrival.request.to_string()));
+        headers
+            .push(("graphhook-received-at".into(), humantime::format_rfc3339_millis(arrival.at).to_string()));
+        headers.push(("graphhook-request-id".into(), arrival.request.to_string()));
         let since = arrival.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self { kind: notification.kind, timestamp: since.as_secs(), headers }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+        self.headers.push((name.into(), value.to_owned()));
         self
     }
 }

@@ -15,6 +15,11 @@ impl RoutingKey {
         Self(key)
     }
 
+    /// A key that was made by [`Template::key`] and written down.
+    pub fn stored(key: &str) -> Option<Self> {
+        (key.len() <= BYTES_MAX).then(|| Self(key.to_owned()))
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -177,7 +177,7 @@ fn empty_and_huge_members_give_no_header() {
     let properties =
         envelope(&format!(r#","changeType":"","resource":"{}","tenantId":null"#, "r".repeat(1025)))
             .properties;
-    let names: Vec<_> = properties.headers.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = properties.headers.iter().map(|(name, _)| &**name).collect();
     assert_eq!(
         names,
         [

@@ -1,6 +1,6 @@
 //! `dev --simulate`: Graph's part played against the server, each scene judged.
 
-use std::{net::SocketAddr, sync::PoisonError};
+use std::{net::SocketAddr, sync::PoisonError, time::Duration};
 
 use anyhow::{Context, bail};
 use hyper::StatusCode;
@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Delivered, say};
 use crate::{
+    backoff::Backoff,
+    deadline::Deadline,
     metrics::{Books, Metrics},
     secret::Secret,
     simulate::{Event, Graph, Item, collection, handshake_token},
@@ -71,7 +73,7 @@ impl Rehearsal<'_> {
             graph.post(NOTIFICATIONS, "application/json; charset=utf-8", collection(&scene.items)).await;
         let status = answer.context("no answer")?.status;
 
-        let delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let delivered = self.delivered(scene.delivered.len()).await;
         let mut refused = Vec::new();
         for (reason, before) in Reason::ALL.into_iter().zip(before) {
             refused.extend((before..self.metrics.refused.get(reason)).map(|_| reason));
@@ -87,15 +89,24 @@ impl Rehearsal<'_> {
         Ok(right)
     }
 
+    /// What came out of the spool, once as much as expected has, or nothing more comes.
+    async fn delivered(&self, expected: usize) -> Vec<(String, String)> {
+        let all = async {
+            let mut pause = Backoff::new(LOOK_AFTER, LOOK_AFTER);
+            while self.delivered.lock().unwrap_or_else(PoisonError::into_inner).len() < expected {
+                pause.pause().await;
+            }
+        };
+        // Whether it came out right is judged by what is there.
+        Deadline::after(DELIVERED_WITHIN).limit(all).await.ok();
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Every item sent has exactly one outcome.
     fn balance(&self) -> bool {
-        let Books { received, published, refused, .. } = self.metrics.books();
-        let right = received == published + refused && received > 0;
-        report(
-            right,
-            "equation",
-            &format!("{received} received = {published} published + {refused} refused"),
-        );
+        let Books { received, spooled, refused, .. } = self.metrics.books();
+        let right = received == spooled + refused && received > 0;
+        report(right, "equation", &format!("{received} received = {spooled} spooled + {refused} refused"));
         right
     }
 }
@@ -155,6 +166,9 @@ fn report(right: bool, scene: &str, words: &str) {
     say(&format!("{:<6} {scene:<10} {words}", if right { "ok" } else { "WRONG" }));
 }
 
+/// Time for the spool to hand out what it took.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AFTER: Duration = Duration::from_millis(5);
 const NOTIFICATIONS: &str = "/graph/notifications";
 const SUBSCRIPTIONS: [&str; 3] = [
     "00000001-0000-4000-8000-000000000001",

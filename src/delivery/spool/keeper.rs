@@ -1,0 +1,595 @@
+//! The thread that owns the spool file.
+//!
+//! It takes everything that waits for it into one transaction, so that many requests share one fsync; hands out
+//! what is due; and mends. A file that is damaged, or that the disk failed on, is never written again: it is moved
+//! aside, a fresh one takes its place at once, and what can be read of the old one is put into it
+//! piece by piece. An fsync that failed is not tried again on the same file, because the kernel may have
+//! forgotten what it could not write (PostgreSQL wiki, "Fsync Errors").
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Append, Aside, Command, Fate, Held, Outgoing, Refused, Shared, SpoolError, State, aside, header,
+    rescue::{Rescue, Step},
+    salvage::{Judgement, judge},
+    store::{self, Changes, Limit, OpenError, Store, StoreError},
+    trouble::{Fault, Trouble},
+};
+use crate::{
+    config,
+    error::Chain,
+    failpoint::{self, Point},
+    metrics::Metrics,
+    telemetry::Sparse,
+};
+
+/// The owner of the spool file; [`Keeper::run`] is a thread of its own.
+#[derive(Debug)]
+pub struct Keeper {
+    settings: config::Spool,
+    commands: Receiver<Command>,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    /// Keeps other daemons away, as long as it is open.
+    lock: Option<File>,
+    store: Option<Store>,
+    /// When a file may be tried again, while there is none.
+    reopen_at: Instant,
+    /// Places of messages in somebody's hands.
+    held: HashSet<u64>,
+    /// Everything up to this place has been handed out, or is parked.
+    handed_out: u64,
+    /// What was settled and is not written yet.
+    settled: HashMap<u64, Fate>,
+    /// Messages that are saved from damaged files.
+    rescues: Vec<Rescue>,
+    /// Delivered while a rescue may still find them.
+    delivered: HashSet<u64>,
+    has_chores: bool,
+    complaints: Sparse,
+    shortages: Sparse,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        settings: config::Spool,
+        commands: Receiver<Command>,
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SpoolError> {
+        metrics.spool_max_bytes.set(i64::try_from(settings.bytes_max).unwrap_or(i64::MAX));
+        let mut keeper = Self {
+            settings,
+            commands,
+            shared,
+            metrics,
+            lock: None,
+            store: None,
+            reopen_at: Instant::now(),
+            held: HashSet::new(),
+            handed_out: 0,
+            settled: HashMap::new(),
+            rescues: Vec::new(),
+            delivered: HashSet::new(),
+            has_chores: true,
+            complaints: Sparse::default(),
+            shortages: Sparse::default(),
+        };
+        keeper.open()?;
+        Ok(keeper)
+    }
+
+    /// Works until it is told to stop, then closes the file.
+    pub fn run(mut self) {
+        loop {
+            let first = self.wait();
+            let (mut appends, mut takes) = (Vec::new(), Vec::new());
+            for command in first.into_iter().chain(self.commands.try_iter().take(COMMANDS_AT_ONCE)) {
+                match command {
+                    Command::Append(append) => appends.push(append),
+                    Command::Take(limit, reply) => takes.push((limit, reply)),
+                    Command::Wake => {}
+                }
+            }
+            self.write(appends);
+            for (limit, reply) in takes {
+                // Whoever asked may have gone: what was handed out comes back by itself then.
+                drop(reply.send(self.hand_out(limit)));
+            }
+            self.do_chores();
+            self.show();
+            if self.shared.is_stopping.load(Ordering::Acquire) {
+                return self.close();
+            }
+        }
+    }
+
+    /// The next command, if one comes before something else is to be done.
+    fn wait(&mut self) -> Option<Command> {
+        let patience = if self.has_chores { Duration::ZERO } else { TICK };
+        match self.commands.recv_timeout(patience) {
+            // One settled message is followed by others, and they share a transaction.
+            Ok(Command::Wake) if !self.shared.is_stopping.load(Ordering::Acquire) => {
+                self.commands.recv_timeout(LINGER).ok()
+            }
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Writes messages and what was settled in one transaction, and tells everyone.
+    fn write(&mut self, appends: Vec<Append>) {
+        self.settled.extend(self.shared.settled());
+        let (admitted, refused) = self.admit(appends);
+        for (append, why) in refused {
+            answer(append, Err(why));
+        }
+        let has_released = self.release();
+        if has_released {
+            self.shared.arrived.notify_one();
+        }
+        if admitted.is_empty() && self.settled.is_empty() {
+            return;
+        }
+        let now = SystemTime::now();
+        match self.commit(&admitted, now) {
+            Ok(seqs) => self.confirm(admitted, &seqs),
+            Err(error) => {
+                let why = self.fail(error);
+                for append in admitted {
+                    answer(append, Err(why));
+                }
+                if why == Refused::Full && !self.settled.is_empty() {
+                    // What was delivered makes room: without it there would never be any again.
+                    match self.commit(&[], now) {
+                        Ok(_) => {}
+                        Err(error) => _ = self.fail(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sorts out what nobody waits for any more, and what there is no room for.
+    fn admit(&mut self, appends: Vec<Append>) -> (Vec<Append>, Vec<(Append, Refused)>) {
+        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
+        if appends.is_empty() {
+            return (admitted, refused);
+        }
+        if self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
+            self.set_aside("the file is gone from its directory");
+        }
+        let sizes: Vec<u64> = appends.iter().map(disk_bytes).collect();
+        let mut room = match self.make_room(sizes.iter().sum()) {
+            Ok(room) => room,
+            Err(error) => {
+                let why = self.fail(error);
+                return (admitted, appends.into_iter().map(|append| (append, why)).collect());
+            }
+        };
+        for (append, bytes) in appends.into_iter().zip(sizes) {
+            if append.reply.is_closed() {
+                debug!("a request stopped waiting for the spool");
+            } else if let Some(left) = room.checked_sub(bytes) {
+                room = left;
+                admitted.push(append);
+            } else {
+                refused.push((append, Refused::Full));
+            }
+        }
+        self.show_state(if refused.is_empty() { State::Ready } else { State::Full });
+        (admitted, refused)
+    }
+
+    /// Room for so many bytes, if there is that much; the log is written back first if that helps.
+    fn make_room(&mut self, wanted: u64) -> Result<u64, StoreError> {
+        let room = self.room()?;
+        match &mut self.store {
+            Some(store) if room < wanted => {
+                store.shorten_log()?;
+                self.room()
+            }
+            Some(_) | None => Ok(room),
+        }
+    }
+
+    /// Bytes that may be added: within our own bound, and leaving the file system its share.
+    fn room(&self) -> Result<u64, StoreError> {
+        let store = self.store.as_ref().ok_or_else(|| StoreError::Suspect("there is no file".into()))?;
+        let ours = self.settings.bytes_max.saturating_sub(store.disk_bytes()?);
+        // A system that cannot be asked says so again when it is written to.
+        let free = rustix::fs::statvfs(&self.settings.directory).map_or(u64::MAX, |system| {
+            let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
+            let kept = KEPT_FREE.min(bytes(system.f_blocks) / 20);
+            bytes(system.f_bavail).saturating_sub(kept)
+        });
+        Ok(ours.min(free))
+    }
+
+    /// Takes back what was let go of; returns whether there was any.
+    fn release(&mut self) -> bool {
+        let released = self.settled.extract_if(|_, fate| *fate == Fate::Released);
+        let mut any = false;
+        for (seq, _) in released {
+            self.held.remove(&seq);
+            self.handed_out = self.handed_out.min(seq.saturating_sub(1));
+            any = true;
+        }
+        any
+    }
+
+    fn commit(&mut self, appends: &[Append], now: SystemTime) -> Result<Vec<u64>, StoreError> {
+        let set_aside_after = self.settings.set_aside_after;
+        let Some(store) = &mut self.store else {
+            return Err(StoreError::Suspect("there is no file".into()));
+        };
+        let mut changes = Changes::default();
+        for message in appends.iter().flat_map(|append| &append.messages) {
+            let trouble = message.fault.map(|fault| Trouble::next(None, fault, now, set_aside_after));
+            changes.append.push((&message.record, trouble));
+        }
+        for (&seq, &fate) in &self.settled {
+            match fate {
+                Fate::Delivered => changes.remove.push(seq),
+                Fate::Failed(fault) => {
+                    let trouble = Trouble::next(store.trouble(seq)?, fault, now, set_aside_after);
+                    changes.park.push((seq, trouble));
+                }
+                Fate::Released => {}
+            }
+        }
+        let begun = Instant::now();
+        let seqs = store.commit(&changes, now)?;
+        self.metrics.spool_fsync_duration.observe(begun.elapsed().as_secs_f64());
+        self.metrics.spool_drained.inc_by(changes.remove.len() as u64);
+        for (seq, fate) in self.settled.drain() {
+            self.held.remove(&seq);
+            if fate == Fate::Delivered && !self.rescues.is_empty() {
+                self.delivered.insert(seq);
+            }
+        }
+        self.has_chores |= !changes.remove.is_empty();
+        Ok(seqs)
+    }
+
+    /// Tells requests that their messages are on disk.
+    fn confirm(&mut self, appends: Vec<Append>, seqs: &[u64]) {
+        failpoint::reached(Point::SpoolBeforeReply);
+        let mut seqs = seqs.iter();
+        for append in appends {
+            let held = append.messages.iter().zip(&mut seqs).map(|(message, &seq)| {
+                message.is_in_flight.then(|| {
+                    self.held.insert(seq);
+                    Held { seq, shared: Arc::clone(&self.shared), is_settled: false }
+                })
+            });
+            let held = held.collect();
+            answer(append, Ok(held));
+        }
+        self.shared.arrived.notify_one();
+    }
+
+    /// What is due, parked messages and waiting ones, and is in nobody's hands.
+    fn hand_out(&mut self, limit: Limit) -> Vec<Outgoing> {
+        match self.try_hand_out(limit) {
+            Ok(found) => found,
+            Err(error) => {
+                self.fail(error);
+                Vec::new()
+            }
+        }
+    }
+
+    fn try_hand_out(&mut self, limit: Limit) -> Result<Vec<Outgoing>, StoreError> {
+        let Some(store) = &mut self.store else { return Ok(Vec::new()) };
+        let held = &self.held;
+        let is_held = |seq| held.contains(&seq);
+        // Messages that had trouble do not keep others from leaving.
+        let few = Limit { items: limit.items.div_ceil(4), bytes: limit.bytes / 4 };
+        let mut found = store.due(SystemTime::now(), few, is_held)?;
+        let rest = Limit { items: limit.items - found.len().min(limit.items), ..limit };
+        if rest.items > 0 {
+            let waiting = store.waiting(self.handed_out, rest, is_held)?;
+            match waiting.last() {
+                Some(last) => self.handed_out = last.seq,
+                None if self.handed_out == 0 && self.is_short()? => {
+                    return Err(StoreError::Suspect("rows that it counts are not there".into()));
+                }
+                None => {}
+            }
+            found.extend(waiting);
+        }
+        let mut outgoing = Vec::with_capacity(found.len());
+        for one in found {
+            self.held.insert(one.seq);
+            let held = Held { seq: one.seq, shared: Arc::clone(&self.shared), is_settled: false };
+            match one.record.map(|record| record.envelope()) {
+                Some(Ok(envelope)) => outgoing.push(Outgoing { envelope, held }),
+                Some(Err(_)) | None => {
+                    error!(seq = one.seq, "a spooled message is damaged; it is set aside");
+                    self.metrics.spool_unreadable.inc();
+                    held.failed(Fault::Unreadable);
+                }
+            }
+        }
+        Ok(outgoing)
+    }
+
+    /// Whether fewer messages were found than there are. Other programs may have purged some meanwhile.
+    fn is_short(&mut self) -> Result<bool, StoreError> {
+        let Some(store) = &mut self.store else { return Ok(false) };
+        let books = store.recount()?;
+        Ok(books.items > books.parked + self.held.len() as u64)
+    }
+
+    /// Decides what an error means; returns what a request hears of it.
+    fn fail(&mut self, error: StoreError) -> Refused {
+        match error {
+            StoreError::Full => {
+                self.show_state(State::Full);
+                if let Some(others) = self.shortages.pass(Instant::now()) {
+                    warn!(others, "no room on the disk of the spool");
+                }
+                Refused::Full
+            }
+            StoreError::Busy => {
+                warn!("another program is writing to the spool");
+                Refused::Slow
+            }
+            StoreError::Suspect(why) => {
+                if self.store.is_some() {
+                    self.set_aside(&Chain(&*why).to_string());
+                }
+                Refused::Broken
+            }
+        }
+    }
+
+    /// Stops using the file, keeps it for rescue, and opens a fresh one.
+    fn set_aside(&mut self, why: &str) {
+        let Some(store) = self.store.take() else { return };
+        self.metrics.spool_damaged.inc();
+        error!(why, "the spool file is not trusted any more; what it holds is saved into a fresh one");
+        if store.is_in_place() {
+            // Closing writes nothing: the log stays as it is.
+            drop(store);
+            match move_aside(&self.settings.directory, SystemTime::now()) {
+                Ok(path) => self.rescues.push(Rescue::of_file(path)),
+                Err(error) => warn!(%error, "the file cannot be moved aside yet"),
+            }
+        } else {
+            self.rescues.push(Rescue::of_store(store));
+        }
+        // Its messages come back at their old places.
+        self.handed_out = 0;
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        if let Err(error) = self.open() {
+            error!(%error, "the spool cannot be opened");
+            self.reopen_at = Instant::now() + REOPEN_AFTER;
+        }
+    }
+
+    /// Opens the file, or a fresh one if that is damaged. What is the system's fault is tried again later.
+    fn open(&mut self) -> Result<(), SpoolError> {
+        let directory = self.settings.directory.clone();
+        let opened = self.lock().and_then(|()| {
+            if self.rescues.is_empty() {
+                self.rescues.extend(left_behind(&directory)?.into_iter().map(Rescue::of_file));
+            }
+            let judgement = judge(&header::log_of(&directory.join(store::FILE)))?;
+            Ok(judgement)
+        });
+        let store = match opened {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(SpoolError::InUse(directory));
+            }
+            Err(error) => Err(OpenError::Directory(error.into())),
+            Ok(Judgement::Whole | Judgement::Torn) => Store::open(&directory),
+            Ok(Judgement::Damaged) => Err(OpenError::Damaged("its log is damaged".into())),
+            Ok(Judgement::Doubtful) => Err(OpenError::Damaged("the end of its log is in doubt".into())),
+        };
+        match store {
+            Ok(store) => {
+                self.has_chores = true;
+                self.store = Some(store);
+                self.show_state(State::Ready);
+                Ok(())
+            }
+            Err(error @ OpenError::Newer { .. }) => Err(SpoolError::Newer(error)),
+            Err(error @ OpenError::Directory(_)) => {
+                self.give_up(&error);
+                Ok(())
+            }
+            Err(OpenError::Damaged(why)) => {
+                error!(why = %Chain(&*why), "the spool file is damaged; what it holds is saved into a fresh one");
+                self.metrics.spool_damaged.inc();
+                match move_aside(&directory, SystemTime::now()) {
+                    Ok(path) => self.rescues.push(Rescue::of_file(path)),
+                    Err(error) => {
+                        self.give_up(&error);
+                        return Ok(());
+                    }
+                }
+                self.open()
+            }
+        }
+    }
+
+    /// For now: it is tried again.
+    fn give_up(&mut self, error: &(dyn std::error::Error + 'static)) {
+        if let Some(others) = self.complaints.pass(Instant::now()) {
+            error!(error = %Chain(error), others, "no spool: what the broker does not confirm is answered 503");
+        }
+        self.show_state(State::Broken);
+        self.reopen_at = Instant::now() + REOPEN_AFTER;
+    }
+
+    /// One daemon at a time.
+    fn lock(&mut self) -> io::Result<()> {
+        let directory = &self.settings.directory;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let lock = File::options().create(true).append(true).open(directory.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                self.lock = Some(lock);
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) if self.lock.is_some() => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// What can wait, a little at a time: nothing of it may keep a request waiting.
+    fn do_chores(&mut self) {
+        if self.store.is_none() && Instant::now() >= self.reopen_at {
+            self.reopen();
+        }
+        self.has_chores = false;
+        match self.try_chores() {
+            Ok(more) => self.has_chores = more,
+            Err(StoreError::Full | StoreError::Busy) => {}
+            Err(error @ StoreError::Suspect(_)) => _ = self.fail(error),
+        }
+    }
+
+    /// Returns whether there is more to do.
+    fn try_chores(&mut self) -> Result<bool, StoreError> {
+        let Some(store) = &mut self.store else { return Ok(false) };
+        if let Some(rescue) = self.rescues.first_mut() {
+            let delivered = &self.delivered;
+            let step = rescue.step(store, |seq| delivered.contains(&seq))?;
+            self.handed_out = 0;
+            match step {
+                Step::More { restored } => {
+                    failpoint::reached(Point::SpoolMidSalvage);
+                    self.metrics.spool_salvaged.inc_by(restored as u64);
+                    self.shared.arrived.notify_one();
+                }
+                Step::Done => {
+                    self.rescues.remove(0);
+                }
+            }
+            if self.rescues.is_empty() {
+                self.delivered.clear();
+            }
+            return Ok(true);
+        }
+        failpoint::reached(Point::SpoolBeforeGiveBack);
+        let more = store.give_back()?;
+        if !more && store.hides_something()? {
+            return Err(StoreError::Suspect("it is empty, and yet large".into()));
+        }
+        Ok(more)
+    }
+
+    fn show_state(&self, state: State) {
+        self.metrics.spool_writable.set(i64::from(state == State::Ready));
+        self.shared.state.send_if_modified(|shown| std::mem::replace(shown, state) != state);
+    }
+
+    /// Shows the books.
+    fn show(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        let Ok(books) = store.recount() else { return };
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.metrics.spool_items.set(gauge(books.items));
+        self.metrics.spool_parked.set(gauge(books.parked));
+        self.metrics.spool_set_aside.set(gauge(books.set_aside));
+        self.metrics.spool_bytes.set(gauge(store.disk_bytes().unwrap_or_default()));
+        let oldest = store.oldest().ok().flatten().unwrap_or_default();
+        self.metrics.spool_oldest.set(gauge(oldest / 1_000_000));
+        // A spool that was full has room again when messages have left, not only when the next one comes.
+        if *self.shared.state.borrow() == State::Full
+            && self.room().is_ok_and(|room| room > ROOM_TO_RESUME.min(self.settings.bytes_max / 8))
+        {
+            self.show_state(State::Ready);
+        }
+    }
+
+    fn close(mut self) {
+        self.write(Vec::new());
+        if let Some(Err(error)) = self.store.take().map(Store::close) {
+            warn!(error = %Chain(&error), "the spool did not close cleanly; the next start mends it");
+        }
+        debug!("spool closed");
+    }
+}
+
+/// Bytes of the disk that messages need: their rows, and the pages of the log on which they are written first.
+fn disk_bytes(append: &Append) -> u64 {
+    let rows = append.messages.iter().map(|message| message.record.len() + ROW_BYTES);
+    2 * rows.sum::<usize>() as u64
+}
+
+/// Tells a request; one that has gone gives back by itself what it would have held.
+fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>) {
+    if append.reply.send(answer).is_err() {
+        debug!("a request was gone before its messages were spooled");
+    }
+}
+
+/// Moves the file and its log away, under a name that says when; the shared index is of no use.
+fn move_aside(directory: &Path, now: SystemTime) -> io::Result<PathBuf> {
+    failpoint::reached(Point::SpoolBeforeAside);
+    let from = directory.join(store::FILE);
+    let to = aside(directory, Aside::Damaged, store::micros(now));
+    for (from, to) in [(header::log_of(&from), header::log_of(&to)), (from.clone(), to.clone())] {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    store::sync_directory(directory)?;
+    failpoint::reached(Point::SpoolAfterAside);
+    info!(file = %to.display(), "moved aside");
+    Ok(to)
+}
+
+/// Damaged files of an earlier run that was interrupted.
+fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let prefix = format!("{}.{}-", store::FILE, Aside::Damaged.as_str());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with(&prefix)) else { continue };
+        files.push(directory.join(name.strip_suffix("-wal").unwrap_or(name)));
+    }
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// The file that one daemon at a time has locked.
+const LOCK: &str = "lock";
+/// Longest time between two looks at the books.
+const TICK: Duration = Duration::from_millis(500);
+/// Time in which settled messages gather.
+const LINGER: Duration = Duration::from_millis(5);
+/// Time between two tries to open a file.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// Commands that share one transaction.
+const COMMANDS_AT_ONCE: usize = 4096;
+/// What a row costs beside its columns, roughly.
+const ROW_BYTES: usize = 64;
+/// Left to others on the file system, or a twentieth of it: room in which deletions can be written.
+const KEPT_FREE: u64 = 64 << 20;
+/// A full spool is ready again when there is this much room.
+const ROOM_TO_RESUME: u64 = 1 << 20;
