@@ -1,4 +1,5 @@
-//! The way to the broker: topology, connecting, and every reason for which nothing may be answered 202.
+//! The way to the broker: topology, connecting, and every reason for which a message goes to the spool, or is
+//! answered 503 without one.
 
 use lapin::ExchangeKind;
 use lapin::types::{AMQPValue, FieldTable};
@@ -39,6 +40,13 @@ fn check_unavailable(reply: &Reply) {
     assert_eq!(reply.header("connection"), None, "503 is no reason to close");
 }
 
+/// A message that the broker did not confirm was accepted all the same.
+async fn check_spooled(daemon: &Daemon, reply: &Reply, spooled: f64) {
+    assert_eq!(reply.status, 202);
+    let outcome = r#"graphhook_notifications_outcome_total{outcome="spooled"}"#;
+    assert_eq!(daemon.metrics().await.get(outcome), spooled);
+}
+
 #[tokio::test]
 async fn the_topology_is_declared() {
     let daemon = Daemon::configure().connected().await;
@@ -71,7 +79,7 @@ async fn a_topology_of_others_is_checked_and_never_made() {
     let configuration = Daemon::configure().set("broker", "declare", "false");
     let daemon = configuration.start().await;
     daemon.eventually_logs("broker not connected").await;
-    check_unavailable(&post(&daemon.client(), [created("early")]).await);
+    check_spooled(&daemon, &post(&daemon.client(), [created("early")]).await, 1.0).await;
     let amqp = amqp().await;
     assert!(!amqp.exchange_exists(daemon.exchange()).await);
 
@@ -80,7 +88,7 @@ async fn a_topology_of_others_is_checked_and_never_made() {
     amqp.bind(daemon.queue(), daemon.exchange(), "notification.#").await;
     daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("now")]).await.status, 202);
-    assert_eq!(queue.take(1).await[0].message_id, "now");
+    queue.eventually_holds(&["early", "now"]).await;
     assert!(!amqp.exchange_exists(&format!("{}.refused", daemon.exchange())).await);
 }
 
@@ -88,7 +96,7 @@ async fn a_topology_of_others_is_checked_and_never_made() {
 async fn a_queue_of_another_shape_is_named_in_the_log() {
     let queue = unique("other");
     amqp().await.declare_queue(&queue, FieldTable::default()).await;
-    let daemon = Daemon::configure().queue(&queue).start().await;
+    let daemon = Daemon::configure().queue(&queue).without_spool().start().await;
     daemon.eventually_logs("PRECONDITION_FAILED").await;
     assert!(daemon.log().contains(&queue));
     check_unavailable(&post(&daemon.client(), [created("x")]).await);
@@ -102,19 +110,38 @@ async fn the_daemon_starts_while_the_broker_is_away() {
     let daemon = Daemon::configure().broker(Node::shared().url_by(cut.port())).start().await;
     daemon.eventually_logs("broker not connected").await;
     assert!(cut.seen().refused > 0);
-    assert_eq!(daemon.get_admin("/readyz").await.0, 503);
-    assert_eq!(daemon.get_admin("/livez").await.0, 200);
-    check_unavailable(&post(&daemon.client(), [created("early")]).await);
+    let (status, page) = daemon.get_admin("/readyz").await;
+    assert_eq!((status, page.as_str()), (200, "ready, into the spool: no broker\n"));
+    check_spooled(&daemon, &post(&daemon.client(), [created("early")]).await, 1.0).await;
     cut.heal();
     daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(daemon.get_admin("/readyz").await.0, 200);
     assert_eq!(post(&daemon.client(), [created("later")]).await.status, 202);
-    assert_eq!(amqp().await.queue(daemon.queue()).take(1).await[0].message_id, "later");
+    amqp().await.queue(daemon.queue()).eventually_holds(&["early", "later"]).await;
+    daemon.eventually_metric("graphhook_spool_items", |items| items == 0.0).await;
+}
+
+#[tokio::test]
+async fn with_neither_broker_nor_spool_nothing_is_accepted() {
+    let daemon = Daemon::configure().without_broker().without_spool().start().await;
+    daemon.eventually_logs("no spool").await;
+    let (status, page) = daemon.get_admin("/readyz").await;
+    assert_eq!((status, page.as_str()), (503, "no broker, and no spool\n"));
+    assert_eq!(daemon.get_admin("/livez").await.0, 200);
+    check_unavailable(&post(&daemon.client(), [created("x")]).await);
+}
+
+#[tokio::test]
+async fn without_a_spool_the_broker_is_enough() {
+    let daemon = Daemon::configure().without_spool().connected().await;
+    assert_eq!(daemon.get_admin("/readyz").await.0, 200);
+    assert_eq!(post(&daemon.client(), [created("x")]).await.status, 202);
+    amqp().await.queue(daemon.queue()).eventually_holds(&["x"]).await;
 }
 
 #[tokio::test]
 async fn a_refused_item_is_answered_202_while_the_broker_is_away() {
-    let daemon = Daemon::configure().without_broker().start().await;
+    let daemon = Daemon::configure().without_broker().without_spool().start().await;
     assert_eq!(post(&daemon.client(), [changed("f", "created", "guess")]).await.status, 202);
     check_unavailable(&post(&daemon.client(), [changed("f", "created", "guess"), created("g")]).await);
     let metrics = daemon.metrics().await;
@@ -170,12 +197,33 @@ async fn a_lost_connection_is_made_again() {
 }
 
 #[tokio::test]
-async fn confirms_that_do_not_come_are_answered_503_in_time_and_for_the_whole_request() {
+async fn a_late_confirm_takes_the_message_out_of_the_spool() {
+    let cut = Cut::to_port(Node::shared().port()).await;
+    let daemon = Daemon::configure()
+        .broker(Node::shared().url_by(cut.port()))
+        .set("broker", "confirm_within", "\"100ms\"")
+        .connected()
+        .await;
+    cut.stall_answers();
+    let reply = post(&daemon.client(), [created("l-1"), changed("f", "x", "guess"), created("l-2")]).await;
+    check_spooled(&daemon, &reply, 2.0).await;
+    daemon.eventually_metric("graphhook_spool_items", |items| items == 2.0).await;
+    cut.heal();
+    daemon.eventually_metric("graphhook_spool_items", |items| items == 0.0).await;
+    assert_eq!(daemon.metrics().await.get(&publishes("late")), 2.0);
+    let queue = amqp().await.queue(daemon.queue());
+    queue.eventually_holds(&["l-1", "l-2"]).await;
+    assert_eq!(queue.drain().await.len(), 2, "nothing was published twice");
+}
+
+#[tokio::test]
+async fn without_a_spool_confirms_that_do_not_come_are_answered_503_for_the_whole_request() {
     let cut = Cut::to_port(Node::shared().port()).await;
     let daemon = Daemon::configure()
         .broker(Node::shared().url_by(cut.port()))
         .set("server", "answer_within", "\"500ms\"")
         .set("broker", "confirm_within", "\"100ms\"")
+        .without_spool()
         .connected()
         .await;
     cut.stall_answers();
@@ -200,6 +248,7 @@ async fn what_is_in_flight_has_a_bound() {
         .broker(Node::shared().url_by(cut.port()))
         .set("server", "answer_within", "\"500ms\"")
         .set("broker", "in_flight_messages", "10")
+        .without_spool()
         .connected()
         .await;
     cut.stall_answers();
@@ -226,15 +275,19 @@ async fn with_others_topology(name: &str, key: &str) -> (Daemon, Amqp) {
 }
 
 #[tokio::test]
-async fn without_a_binding_nothing_is_accepted() {
+async fn without_a_binding_messages_wait_in_the_spool() {
     let (daemon, amqp) = with_others_topology("unbound", "#").await;
     amqp.unbind(daemon.queue(), daemon.exchange(), "#").await;
-    check_unavailable(&post(&daemon.client(), [created("u-1"), created("u-2")]).await);
-    daemon.eventually_metric(&publishes("returned"), |returned| returned == 2.0).await;
+    let reply = post(&daemon.client(), [created("u-1"), created("u-2")]).await;
+    check_spooled(&daemon, &reply, 2.0).await;
+    daemon.eventually_metric("graphhook_spool_parked_items", |parked| parked == 2.0).await;
+    daemon.eventually_metric(&publishes("returned"), |returned| returned >= 4.0).await;
     amqp.bind(daemon.queue(), daemon.exchange(), "#").await;
     assert_eq!(post(&daemon.client(), [created("u-3")]).await.status, 202);
-    let delivered = amqp.queue(daemon.queue()).take(1).await;
-    assert_eq!(delivered[0].message_id, "u-3");
+    let queue = amqp.queue(daemon.queue());
+    queue.eventually_holds(&["u-1", "u-2", "u-3"]).await;
+    daemon.eventually_metric("graphhook_spool_items", |items| items == 0.0).await;
+    assert_eq!(queue.drain().await.len(), 3);
     assert!(!daemon.log().contains(SECRET), "a returned body was logged");
 }
 
@@ -242,24 +295,18 @@ async fn without_a_binding_nothing_is_accepted() {
 async fn a_deleted_queue_is_declared_again() {
     let daemon = Daemon::configure().connected().await;
     amqp().await.delete_queue(daemon.queue()).await;
-    check_unavailable(&post(&daemon.client(), [created("d-1")]).await);
-    eventually("a new queue", async || {
-        (post(&daemon.client(), [created("d-2")]).await.status == 202).then_some(())
-    })
-    .await;
-    amqp().await.queue(daemon.queue()).eventually_holds(&["d-2"]).await;
+    check_spooled(&daemon, &post(&daemon.client(), [created("d-1")]).await, 1.0).await;
+    amqp().await.queue(daemon.queue()).eventually_holds(&["d-1"]).await;
 }
 
 #[tokio::test]
-async fn a_deleted_queue_of_others_makes_the_daemon_not_ready() {
+async fn a_deleted_queue_of_others_takes_the_broker_for_away() {
     let (daemon, amqp) = with_others_topology("deleted", "#").await;
     assert_eq!(daemon.get_admin("/readyz").await.0, 200);
     amqp.delete_queue(daemon.queue()).await;
-    eventually("not ready", async || {
-        check_unavailable(&post(&daemon.client(), [created("d")]).await);
-        (daemon.get_admin("/readyz").await.0 == 503).then_some(())
-    })
-    .await;
+    assert_eq!(post(&daemon.client(), [created("d")]).await.status, 202);
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 0.0).await;
+    assert_eq!(daemon.metrics().await.get("graphhook_spool_items"), 1.0);
     assert!(daemon.log().contains("the topology is gone"), "{}", daemon.log());
 }
 
@@ -280,17 +327,18 @@ async fn returned_messages_are_told_from_their_neighbours() {
     let answers = futures_util::future::join_all(requests).await;
     let mut accepted = Vec::new();
     for (change, number, status) in answers {
-        let expected = if change == "created" { 202 } else { 503 };
-        assert_eq!(status, expected, "{change}-{number}");
-        if status == 202 {
+        assert_eq!(status, 202, "{change}-{number}");
+        if change == "created" {
             accepted.extend((0..5).map(|item| format!("{change}-{number}-{item}")));
         }
     }
     assert_eq!(accepted.len(), 1000);
     amqp.queue(daemon.queue()).eventually_holds(&accepted).await;
+    let outcome = |outcome| format!(r#"graphhook_notifications_outcome_total{{outcome="{outcome}"}}"#);
     let metrics = daemon.metrics().await;
-    assert_eq!(metrics.get(&publishes("returned")), 500.0);
-    assert_eq!(metrics.get(&publishes("ack")) + metrics.get(&publishes("late")), 1000.0);
+    assert_eq!(metrics.get(&outcome("published")) + metrics.get(&outcome("spooled")), 1500.0);
+    daemon.eventually_metric("graphhook_spool_parked_items", |parked| parked == 500.0).await;
+    daemon.eventually_metric("graphhook_spool_items", |items| items == 500.0).await;
 }
 
 #[tokio::test]
@@ -298,13 +346,13 @@ async fn an_exchange_deleted_in_flight_is_made_again() {
     let daemon = Daemon::configure().connected().await;
     let amqp = amqp().await;
     amqp.delete_exchange(daemon.exchange()).await;
-    check_unavailable(&post(&daemon.client(), [created("e-1")]).await);
+    check_spooled(&daemon, &post(&daemon.client(), [created("e-1")]).await, 1.0).await;
     let ready = r#"graphhook_amqp_connects_total{result="ready"}"#;
     daemon.eventually_metric(ready, |ready| ready >= 2.0).await;
     assert!(daemon.metrics().await.get(&publishes("closed")) >= 1.0);
     daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("e-2")]).await.status, 202);
-    amqp.queue(daemon.queue()).eventually_holds(&["e-2"]).await;
+    amqp.queue(daemon.queue()).eventually_holds(&["e-1", "e-2"]).await;
 }
 
 #[tokio::test]
@@ -315,11 +363,11 @@ async fn a_full_queue_refuses_and_is_believed() {
     let full = amqp.declare_full(&queue, &exchange).await;
     let configuration = Daemon::configure().exchange(&exchange).queue(&queue);
     let daemon = configuration.set("broker", "declare", "false").connected().await;
-    check_unavailable(&post(&daemon.client(), [created("refused")]).await);
-    assert_eq!(daemon.metrics().await.get(&publishes("nack")), 1.0);
+    check_spooled(&daemon, &post(&daemon.client(), [created("nacked")]).await, 1.0).await;
+    daemon.eventually_metric(&publishes("nack"), |nacked| nacked >= 2.0).await;
     full.purge().await;
-    assert_eq!(post(&daemon.client(), [created("room")]).await.status, 202);
-    full.eventually_holds(&["room"]).await;
+    full.eventually_holds(&["nacked"]).await;
+    daemon.eventually_metric("graphhook_spool_items", |items| items == 0.0).await;
 }
 
 #[tokio::test]
@@ -341,7 +389,8 @@ async fn amqps_trusts_the_authority_it_is_given() {
     let stranger = Daemon::configure();
     let other = tempfile::tempdir().expect("a directory");
     let files = crate::support::certs::Authority::generate().write_into(other.path());
-    let stranger = stranger.broker(node.url_tls()).set("broker.tls", "ca_file", &path(&files.ca));
+    let stranger =
+        stranger.broker(node.url_tls()).set("broker.tls", "ca_file", &path(&files.ca)).without_spool();
     let stranger = stranger.start().await;
     stranger.eventually_logs("broker not connected").await;
     assert!(stranger.log().contains("certificate"), "{}", stranger.log());

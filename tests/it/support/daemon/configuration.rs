@@ -56,6 +56,11 @@ impl Configuration {
         self.broker("amqp://guest:guest@127.0.0.1:1/%2f")
     }
 
+    /// A spool that cannot be opened.
+    pub fn without_spool(self) -> Self {
+        self.set("spool", "directory", "\"/dev/null/spool\"")
+    }
+
     /// Names the exchange.
     pub fn exchange(self, name: impl Into<String>) -> Self {
         Self { exchange: name.into(), ..self }
