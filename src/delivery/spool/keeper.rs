@@ -6,12 +6,11 @@
 //! piece by piece. An fsync that failed is not tried again on the same file, because the kernel may have
 //! forgotten what it could not write (PostgreSQL wiki, "Fsync Errors").
 
+mod mend;
+
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, DirBuilder, File, TryLockError},
-    io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    fs::File,
     sync::{
         Arc,
         atomic::Ordering,
@@ -20,13 +19,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::{
-    Append, Aside, Command, Fate, Held, Outgoing, Refused, Shared, SpoolError, State, aside, header,
-    rescue::{Rescue, Step},
-    salvage::{Judgement, judge},
-    store::{self, Changes, Limit, OpenError, Store, StoreError},
+    Append, Command, Fate, Held, Outgoing, Refused, Shared, SpoolError, State,
+    rescue::Rescue,
+    store::{Changes, Limit, Store, StoreError},
     trouble::{Fault, Trouble},
 };
 use crate::{
@@ -145,22 +143,32 @@ impl Keeper {
         if admitted.is_empty() && self.settled.is_empty() {
             return;
         }
-        let now = SystemTime::now();
-        match self.commit(&admitted, now) {
+        match self.commit_or_mend(&admitted) {
             Ok(seqs) => self.confirm(admitted, &seqs),
-            Err(error) => {
-                let why = self.fail(error);
+            Err(why) => {
                 for append in admitted {
                     answer(append, Err(why));
                 }
                 if why == Refused::Full && !self.settled.is_empty() {
                     // What was delivered makes room: without it there would never be any again.
-                    match self.commit(&[], now) {
-                        Ok(_) => {}
-                        Err(error) => _ = self.fail(error),
-                    }
+                    self.commit(&[]).map_err(|error| self.fail(error)).ok();
                 }
             }
+        }
+    }
+
+    /// A file that fails is replaced, and the fresh one gets its chance at once.
+    fn commit_or_mend(&mut self, appends: &[Append]) -> Result<Vec<u64>, Refused> {
+        let error = match self.commit(appends) {
+            Ok(seqs) => return Ok(seqs),
+            Err(error) => error,
+        };
+        let had_file = self.store.is_some();
+        match self.fail(error) {
+            Refused::Broken if had_file && self.store.is_some() => {
+                self.commit(appends).map_err(|error| self.fail(error))
+            }
+            why => Err(why),
         }
     }
 
@@ -232,7 +240,8 @@ impl Keeper {
         any
     }
 
-    fn commit(&mut self, appends: &[Append], now: SystemTime) -> Result<Vec<u64>, StoreError> {
+    fn commit(&mut self, appends: &[Append]) -> Result<Vec<u64>, StoreError> {
+        let now = SystemTime::now();
         let set_aside_after = self.settings.set_aside_after;
         let Some(store) = &mut self.store else {
             return Err(StoreError::Suspect("there is no file".into()));
@@ -295,6 +304,10 @@ impl Keeper {
     }
 
     fn try_hand_out(&mut self, limit: Limit) -> Result<Vec<Outgoing>, StoreError> {
+        // Whatever leaves while deletions fail would leave again after a restart.
+        if self.settled.len() > UNWRITTEN_MAX {
+            return Ok(Vec::new());
+        }
         let Some(store) = &mut self.store else { return Ok(Vec::new()) };
         let held = &self.held;
         let is_held = |seq| held.contains(&seq);
@@ -306,10 +319,9 @@ impl Keeper {
             let waiting = store.waiting(self.handed_out, rest, is_held)?;
             match waiting.last() {
                 Some(last) => self.handed_out = last.seq,
-                None if self.handed_out == 0 && self.is_short()? => {
-                    return Err(StoreError::Suspect("rows that it counts are not there".into()));
-                }
-                None => {}
+                None if !self.is_short()? => {}
+                None if self.handed_out > 0 => self.handed_out = 0,
+                None => return Err(StoreError::Suspect("rows that it counts are not there".into())),
             }
             found.extend(waiting);
         }
@@ -334,170 +346,6 @@ impl Keeper {
         let Some(store) = &mut self.store else { return Ok(false) };
         let books = store.recount()?;
         Ok(books.items > books.parked + self.held.len() as u64)
-    }
-
-    /// Decides what an error means; returns what a request hears of it.
-    fn fail(&mut self, error: StoreError) -> Refused {
-        match error {
-            StoreError::Full => {
-                self.show_state(State::Full);
-                if let Some(others) = self.shortages.pass(Instant::now()) {
-                    warn!(others, "no room on the disk of the spool");
-                }
-                Refused::Full
-            }
-            StoreError::Busy => {
-                warn!("another program is writing to the spool");
-                Refused::Slow
-            }
-            StoreError::Suspect(why) => {
-                if self.store.is_some() {
-                    self.set_aside(&Chain(&*why).to_string());
-                }
-                Refused::Broken
-            }
-        }
-    }
-
-    /// Stops using the file, keeps it for rescue, and opens a fresh one.
-    fn set_aside(&mut self, why: &str) {
-        let Some(store) = self.store.take() else { return };
-        self.metrics.spool_damaged.inc();
-        error!(why, "the spool file is not trusted any more; what it holds is saved into a fresh one");
-        if store.is_in_place() {
-            // Closing writes nothing: the log stays as it is.
-            drop(store);
-            match move_aside(&self.settings.directory, SystemTime::now()) {
-                Ok(path) => self.rescues.push(Rescue::of_file(path)),
-                Err(error) => warn!(%error, "the file cannot be moved aside yet"),
-            }
-        } else {
-            self.rescues.push(Rescue::of_store(store));
-        }
-        // Its messages come back at their old places.
-        self.handed_out = 0;
-        self.reopen();
-    }
-
-    fn reopen(&mut self) {
-        if let Err(error) = self.open() {
-            error!(%error, "the spool cannot be opened");
-            self.reopen_at = Instant::now() + REOPEN_AFTER;
-        }
-    }
-
-    /// Opens the file, or a fresh one if that is damaged. What is the system's fault is tried again later.
-    fn open(&mut self) -> Result<(), SpoolError> {
-        let directory = self.settings.directory.clone();
-        let opened = self.lock().and_then(|()| {
-            if self.rescues.is_empty() {
-                self.rescues.extend(left_behind(&directory)?.into_iter().map(Rescue::of_file));
-            }
-            let judgement = judge(&header::log_of(&directory.join(store::FILE)))?;
-            Ok(judgement)
-        });
-        let store = match opened {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                return Err(SpoolError::InUse(directory));
-            }
-            Err(error) => Err(OpenError::Directory(error.into())),
-            Ok(Judgement::Whole | Judgement::Torn) => Store::open(&directory),
-            Ok(Judgement::Damaged) => Err(OpenError::Damaged("its log is damaged".into())),
-            Ok(Judgement::Doubtful) => Err(OpenError::Damaged("the end of its log is in doubt".into())),
-        };
-        match store {
-            Ok(store) => {
-                self.has_chores = true;
-                self.store = Some(store);
-                self.show_state(State::Ready);
-                Ok(())
-            }
-            Err(error @ OpenError::Newer { .. }) => Err(SpoolError::Newer(error)),
-            Err(error @ OpenError::Directory(_)) => {
-                self.give_up(&error);
-                Ok(())
-            }
-            Err(OpenError::Damaged(why)) => {
-                error!(why = %Chain(&*why), "the spool file is damaged; what it holds is saved into a fresh one");
-                self.metrics.spool_damaged.inc();
-                match move_aside(&directory, SystemTime::now()) {
-                    Ok(path) => self.rescues.push(Rescue::of_file(path)),
-                    Err(error) => {
-                        self.give_up(&error);
-                        return Ok(());
-                    }
-                }
-                self.open()
-            }
-        }
-    }
-
-    /// For now: it is tried again.
-    fn give_up(&mut self, error: &(dyn std::error::Error + 'static)) {
-        if let Some(others) = self.complaints.pass(Instant::now()) {
-            error!(error = %Chain(error), others, "no spool: what the broker does not confirm is answered 503");
-        }
-        self.show_state(State::Broken);
-        self.reopen_at = Instant::now() + REOPEN_AFTER;
-    }
-
-    /// One daemon at a time.
-    fn lock(&mut self) -> io::Result<()> {
-        let directory = &self.settings.directory;
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let lock = File::options().create(true).append(true).open(directory.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {
-                self.lock = Some(lock);
-                Ok(())
-            }
-            Err(TryLockError::WouldBlock) if self.lock.is_some() => Ok(()),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    /// What can wait, a little at a time: nothing of it may keep a request waiting.
-    fn do_chores(&mut self) {
-        if self.store.is_none() && Instant::now() >= self.reopen_at {
-            self.reopen();
-        }
-        self.has_chores = false;
-        match self.try_chores() {
-            Ok(more) => self.has_chores = more,
-            Err(StoreError::Full | StoreError::Busy) => {}
-            Err(error @ StoreError::Suspect(_)) => _ = self.fail(error),
-        }
-    }
-
-    /// Returns whether there is more to do.
-    fn try_chores(&mut self) -> Result<bool, StoreError> {
-        let Some(store) = &mut self.store else { return Ok(false) };
-        if let Some(rescue) = self.rescues.first_mut() {
-            let delivered = &self.delivered;
-            let step = rescue.step(store, |seq| delivered.contains(&seq))?;
-            self.handed_out = 0;
-            match step {
-                Step::More { restored } => {
-                    failpoint::reached(Point::SpoolMidSalvage);
-                    self.metrics.spool_salvaged.inc_by(restored as u64);
-                    self.shared.arrived.notify_one();
-                }
-                Step::Done => {
-                    self.rescues.remove(0);
-                }
-            }
-            if self.rescues.is_empty() {
-                self.delivered.clear();
-            }
-            return Ok(true);
-        }
-        failpoint::reached(Point::SpoolBeforeGiveBack);
-        let more = store.give_back()?;
-        if !more && store.hides_something()? {
-            return Err(StoreError::Suspect("it is empty, and yet large".into()));
-        }
-        Ok(more)
     }
 
     fn show_state(&self, state: State) {
@@ -546,45 +394,12 @@ fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>) {
     }
 }
 
-/// Moves the file and its log away, under a name that says when; the shared index is of no use.
-fn move_aside(directory: &Path, now: SystemTime) -> io::Result<PathBuf> {
-    failpoint::reached(Point::SpoolBeforeAside);
-    let from = directory.join(store::FILE);
-    let to = aside(directory, Aside::Damaged, store::micros(now));
-    for (from, to) in [(header::log_of(&from), header::log_of(&to)), (from.clone(), to.clone())] {
-        match fs::rename(from, to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    store::sync_directory(directory)?;
-    failpoint::reached(Point::SpoolAfterAside);
-    info!(file = %to.display(), "moved aside");
-    Ok(to)
-}
-
-/// Damaged files of an earlier run that was interrupted.
-fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let prefix = format!("{}.{}-", store::FILE, Aside::Damaged.as_str());
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(&prefix)) else { continue };
-        files.push(directory.join(name.strip_suffix("-wal").unwrap_or(name)));
-    }
-    files.sort();
-    files.dedup();
-    Ok(files)
-}
-
-/// The file that one daemon at a time has locked.
-const LOCK: &str = "lock";
 /// Longest time between two looks at the books.
 const TICK: Duration = Duration::from_millis(500);
 /// Time in which settled messages gather.
 const LINGER: Duration = Duration::from_millis(5);
-/// Time between two tries to open a file.
-const REOPEN_AFTER: Duration = Duration::from_secs(1);
+/// Settled messages that may be unwritten before nothing more is handed out.
+const UNWRITTEN_MAX: usize = 4096;
 /// Commands that share one transaction.
 const COMMANDS_AT_ONCE: usize = 4096;
 /// What a row costs beside its columns, roughly.

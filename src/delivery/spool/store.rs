@@ -391,21 +391,23 @@ impl Store {
         Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(i64::cast_unsigned))
     }
 
-    /// Gives some pages that hold nothing back to the file system; returns whether there are more.
+    /// Gives some pages that hold nothing back to the file system; returns whether there may be more. While more than
+    /// half of the file is in use nothing is done: what waits in it would be moved about for little.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn give_back(&mut self) -> Result<bool, StoreError> {
-        let free = self.pragma("freelist_count")?;
-        if free > PAGES_KEPT || (free > 0 && self.books.items == 0) {
-            self.db.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
-            if free <= u64::from(PAGES_AT_ONCE) {
-                checkpoint(&self.db)?;
-            }
-            return Ok(true);
+        let (free, all) = (self.pragma("freelist_count")?, self.pragma("page_count")?);
+        let is_mostly_free = free > PAGES_KEPT && free > all / 2;
+        if !(is_mostly_free || (free > 0 && self.books.items == 0)) {
+            return Ok(false);
         }
-        Ok(false)
+        self.db.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
+        if free <= u64::from(PAGES_AT_ONCE) {
+            checkpoint(&self.db)?;
+        }
+        Ok(true)
     }
 
     /// Writes the log back into the file, and cuts it down to nothing. Somebody who reads may keep it from that.
@@ -684,6 +686,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         check_pragma(&db, pragma, expected)?;
     }
     db.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(db)
 }
 
@@ -771,6 +774,8 @@ const SYNCHRONOUS: &str = "FULL";
 const PAGE_BYTES: u32 = 4096;
 /// What stays of the log's file after it was written back: room that deletions find on a full disk.
 const LOG_BYTES_KEPT: u32 = 16 << 20;
+/// More than there are statements in this file.
+const STATEMENTS: usize = 64;
 /// Free pages that are kept for what comes next: 4 MiB.
 const PAGES_KEPT: u64 = 1024;
 /// Pages moved in one step: some milliseconds, for appends wait behind it.

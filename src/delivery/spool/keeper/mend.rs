@@ -1,0 +1,227 @@
+//! What the keeper does when a file, a disk or a directory fails it, and what it does when it has time.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tracing::{error, info, warn};
+
+use super::{
+    super::{
+        Aside, Refused, SpoolError, State, aside, header,
+        rescue::{Rescue, Step},
+        salvage::{Judgement, judge},
+        store::{self, OpenError, Store, StoreError},
+    },
+    Keeper,
+};
+use crate::{
+    error::Chain,
+    failpoint::{self, Point},
+};
+
+impl Keeper {
+    /// Decides what an error means; returns what a request hears of it.
+    pub(super) fn fail(&mut self, error: StoreError) -> Refused {
+        match error {
+            StoreError::Full => {
+                self.show_state(State::Full);
+                if let Some(others) = self.shortages.pass(Instant::now()) {
+                    warn!(others, "no room on the disk of the spool");
+                }
+                Refused::Full
+            }
+            StoreError::Busy => {
+                warn!("another program is writing to the spool");
+                Refused::Slow
+            }
+            StoreError::Suspect(why) => {
+                if self.store.is_some() {
+                    self.set_aside(&Chain(&*why).to_string());
+                }
+                Refused::Broken
+            }
+        }
+    }
+
+    /// Stops using the file, keeps it for rescue, and opens a fresh one.
+    pub(super) fn set_aside(&mut self, why: &str) {
+        let Some(store) = self.store.take() else { return };
+        self.metrics.spool_damaged.inc();
+        error!(why, "the spool file is not trusted any more; what it holds is saved into a fresh one");
+        if store.is_in_place() {
+            // Closing writes nothing: the log stays as it is.
+            drop(store);
+            match move_aside(&self.settings.directory, SystemTime::now()) {
+                Ok(path) => self.rescues.push(Rescue::of_file(path)),
+                Err(error) => warn!(%error, "the file cannot be moved aside yet"),
+            }
+        } else {
+            self.rescues.push(Rescue::of_store(store));
+        }
+        // Its messages come back at their old places.
+        self.handed_out = 0;
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        if let Err(error) = self.open() {
+            error!(%error, "the spool cannot be opened");
+            self.reopen_at = Instant::now() + REOPEN_AFTER;
+        }
+    }
+
+    /// Opens the file, or a fresh one if that is damaged. What is the system's fault is tried again later.
+    pub(super) fn open(&mut self) -> Result<(), SpoolError> {
+        let directory = self.settings.directory.clone();
+        let opened = self.lock().and_then(|()| {
+            if self.rescues.is_empty() {
+                self.rescues.extend(left_behind(&directory)?.into_iter().map(Rescue::of_file));
+            }
+            let judgement = judge(&header::log_of(&directory.join(store::FILE)))?;
+            Ok(judgement)
+        });
+        let store = match opened {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(SpoolError::InUse(directory));
+            }
+            Err(error) => Err(OpenError::Directory(error.into())),
+            Ok(Judgement::Whole | Judgement::Torn) => Store::open(&directory),
+            Ok(Judgement::Damaged) => Err(OpenError::Damaged("its log is damaged".into())),
+            Ok(Judgement::Doubtful) => Err(OpenError::Damaged("the end of its log is in doubt".into())),
+        };
+        match store {
+            Ok(store) => {
+                self.has_chores = true;
+                self.store = Some(store);
+                self.show_state(State::Ready);
+                Ok(())
+            }
+            Err(error @ OpenError::Newer { .. }) => Err(SpoolError::Newer(error)),
+            Err(error @ OpenError::Directory(_)) => {
+                self.give_up(&error);
+                Ok(())
+            }
+            Err(OpenError::Damaged(why)) => {
+                error!(why = %Chain(&*why), "the spool file is damaged; what it holds is saved into a fresh one");
+                self.metrics.spool_damaged.inc();
+                match move_aside(&directory, SystemTime::now()) {
+                    Ok(path) => self.rescues.push(Rescue::of_file(path)),
+                    Err(error) => {
+                        self.give_up(&error);
+                        return Ok(());
+                    }
+                }
+                self.open()
+            }
+        }
+    }
+
+    /// For now: it is tried again.
+    fn give_up(&mut self, error: &(dyn std::error::Error + 'static)) {
+        if let Some(others) = self.complaints.pass(Instant::now()) {
+            error!(error = %Chain(error), others, "no spool: what the broker does not confirm is answered 503");
+        }
+        self.show_state(State::Broken);
+        self.reopen_at = Instant::now() + REOPEN_AFTER;
+    }
+
+    /// One daemon at a time.
+    fn lock(&mut self) -> io::Result<()> {
+        let directory = &self.settings.directory;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let lock = File::options().create(true).append(true).open(directory.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                self.lock = Some(lock);
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) if self.lock.is_some() => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// What can wait, a little at a time: nothing of it may keep a request waiting.
+    pub(super) fn do_chores(&mut self) {
+        if self.store.is_none() && Instant::now() >= self.reopen_at {
+            self.reopen();
+        }
+        self.has_chores = false;
+        match self.try_chores() {
+            Ok(more) => self.has_chores = more,
+            Err(StoreError::Full | StoreError::Busy) => {}
+            Err(error @ StoreError::Suspect(_)) => _ = self.fail(error),
+        }
+    }
+
+    /// Returns whether there is more to do.
+    fn try_chores(&mut self) -> Result<bool, StoreError> {
+        let Some(store) = &mut self.store else { return Ok(false) };
+        if let Some(rescue) = self.rescues.first_mut() {
+            let delivered = &self.delivered;
+            let step = rescue.step(store, |seq| delivered.contains(&seq))?;
+            self.handed_out = 0;
+            match step {
+                Step::More { restored } => {
+                    failpoint::reached(Point::SpoolMidSalvage);
+                    self.metrics.spool_salvaged.inc_by(restored as u64);
+                    self.shared.arrived.notify_one();
+                }
+                Step::Done => {
+                    self.rescues.remove(0);
+                }
+            }
+            if self.rescues.is_empty() {
+                self.delivered.clear();
+            }
+            return Ok(true);
+        }
+        failpoint::reached(Point::SpoolBeforeGiveBack);
+        let more = store.give_back()?;
+        if !more && store.hides_something()? {
+            return Err(StoreError::Suspect("it is empty, and yet large".into()));
+        }
+        Ok(more)
+    }
+}
+
+/// Moves the file and its log away, under a name that says when; the shared index is of no use.
+fn move_aside(directory: &Path, now: SystemTime) -> io::Result<PathBuf> {
+    failpoint::reached(Point::SpoolBeforeAside);
+    let from = directory.join(store::FILE);
+    let to = aside(directory, Aside::Damaged, store::micros(now));
+    for (from, to) in [(header::log_of(&from), header::log_of(&to)), (from.clone(), to.clone())] {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    store::sync_directory(directory)?;
+    failpoint::reached(Point::SpoolAfterAside);
+    info!(file = %to.display(), "moved aside");
+    Ok(to)
+}
+
+/// Damaged files of an earlier run that was interrupted.
+fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let prefix = format!("{}.{}-", store::FILE, Aside::Damaged.as_str());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.starts_with(&prefix)) else { continue };
+        files.push(directory.join(name.strip_suffix("-wal").unwrap_or(name)));
+    }
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// The file that one daemon at a time has locked.
+const LOCK: &str = "lock";
+/// Time between two tries to open a file.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
