@@ -6,6 +6,7 @@ pub mod broker;
 pub mod certs;
 pub mod cut;
 pub mod daemon;
+pub mod disk;
 pub mod eventually;
 pub mod graph;
 pub mod https;
