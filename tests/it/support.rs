@@ -11,5 +11,6 @@ pub mod eventually;
 pub mod graph;
 pub mod https;
 pub mod load;
+pub mod oracle;
 pub mod process;
 pub mod queue;
