@@ -2,22 +2,25 @@
 
 use crate::support::broker::Node;
 use crate::support::daemon::{CONNECTION_UP, Daemon};
-use crate::support::load::{Load, check_nothing_lost, drained};
+use crate::support::load::Plan;
+use crate::support::oracle::Oracle;
 use crate::support::queue::Amqp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_daemon_has_lost_nothing_that_it_accepted() {
-    let mut daemon = Daemon::configure().start().await;
-    let queue = Amqp::connect(&Node::shared().url()).await.queue(daemon.queue());
-    let mut accepted = std::collections::BTreeSet::new();
-    for round in 0..3 {
-        daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
-        let load = Load::start(&daemon, &format!("crash-{round}"), 8);
+    let mut daemon = Daemon::configure().connected().await;
+    let oracle = Oracle::with_fresh_key();
+    let load = Plan::new(&oracle).retries().start(&daemon);
+    for _ in 0..3 {
         load.eventually_accepts(300).await;
         daemon.kill();
-        accepted.extend(load.stop().await);
+        load.eventually_unanswered(8).await;
         daemon.restart().await;
+        daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
+        load.follow(&daemon);
     }
-    assert!(accepted.len() >= 900);
-    check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+    load.eventually_accepts(300).await;
+    load.stop().await;
+    let taken = oracle.taken(&Amqp::connect(&Node::shared().url()).await, &daemon).await;
+    oracle.judge(&taken).check().check_doubles(0);
 }

@@ -4,11 +4,12 @@ use crate::support::broker::{Faulty, Node};
 use crate::support::daemon::{CONNECTION_UP, Daemon};
 use crate::support::eventually::eventually;
 use crate::support::graph::{created, post};
-use crate::support::load::{Load, check_nothing_lost, drained};
-use crate::support::queue::{Amqp, Queue};
+use crate::support::load::Load;
+use crate::support::oracle::Oracle;
+use crate::support::queue::Amqp;
 
-/// A broker to maltreat, a daemon that is connected to it, and its queue.
-async fn started() -> (Faulty, Daemon, Queue) {
+/// A broker to maltreat, a daemon that is connected to it, and a consumer's connection.
+async fn started() -> (Faulty, Daemon, Amqp) {
     let node = Node::faulty().await;
     let daemon = Daemon::configure()
         .broker(format!("{}?heartbeat=2", node.url()))
@@ -19,8 +20,8 @@ async fn started() -> (Faulty, Daemon, Queue) {
     // RabbitMQ 3.10 saves the names of its quorum queues every few minutes only; a queue younger than that is
     // there after a crash, but nothing published to it is ever confirmed.
     node.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
-    let queue = Amqp::connect(&node.url()).await.queue(daemon.queue());
-    (node, daemon, queue)
+    let amqp = Amqp::connect(&node.url()).await;
+    (node, daemon, amqp)
 }
 
 async fn check_books(daemon: &Daemon) {
@@ -31,23 +32,25 @@ async fn check_books(daemon: &Daemon) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_loses_nothing_that_was_accepted() {
-    let (node, daemon, queue) = started().await;
-    let load = Load::start(&daemon, "kill", 8);
+    let (node, daemon, amqp) = started().await;
+    let oracle = Oracle::with_fresh_key();
+    let load = Load::start(&oracle, &daemon, 8);
     load.eventually_accepts(300).await;
     node.kill();
     load.eventually_unavailable(20).await;
     assert_eq!(daemon.get_admin("/readyz").await.0, 503);
     node.start().await;
     load.eventually_accepts(300).await;
-    let accepted = load.stop().await;
-    check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+    load.stop().await;
+    oracle.judge(&oracle.taken(&amqp, &daemon).await).check();
     check_books(&daemon).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_broker_loses_nothing_and_keeps_nobody_waiting() {
-    let (node, daemon, queue) = started().await;
-    let load = Load::start(&daemon, "pause", 8);
+    let (node, daemon, amqp) = started().await;
+    let oracle = Oracle::with_fresh_key();
+    let load = Load::start(&oracle, &daemon, 8);
     load.eventually_accepts(300).await;
     node.pause();
     load.eventually_unavailable(20).await;
@@ -55,14 +58,14 @@ async fn a_paused_broker_loses_nothing_and_keeps_nobody_waiting() {
     daemon.eventually_metric(CONNECTION_UP, |up| up == 0.0).await;
     node.resume();
     load.eventually_accepts(300).await;
-    let accepted = load.stop().await;
-    check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+    load.stop().await;
+    oracle.judge(&oracle.taken(&amqp, &daemon).await).check();
     check_books(&daemon).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blocking_broker_is_not_fed() {
-    let (node, daemon, queue) = started().await;
+    let (node, daemon, amqp) = started().await;
     assert_eq!(post(&daemon.client(), [created("before")]).await.status, 202);
     node.alarm(true).await;
     // RabbitMQ says that it blocks only when the next message comes.
@@ -86,13 +89,13 @@ async fn a_blocking_broker_is_not_fed() {
     daemon.eventually_metric("graphhook_amqp_connection_blocked", |blocked| blocked == 0.0).await;
     daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     assert_eq!(post(&daemon.client(), [created("after")]).await.status, 202);
-    queue.eventually_holds(&["before", "after"]).await;
+    amqp.queue(daemon.queue()).eventually_holds(&["before", "after"]).await;
     check_books(&daemon).await;
 }
 
 #[tokio::test]
 async fn a_blocking_broker_does_not_hold_up_the_stop() {
-    let (node, daemon, _queue) = started().await;
+    let (node, daemon, _amqp) = started().await;
     node.alarm(true).await;
     eventually("connection.blocked", async || {
         post(&daemon.client(), [created("blocking")]).await;

@@ -5,7 +5,8 @@ use crate::support::cut::Cut;
 use crate::support::daemon::Daemon;
 use crate::support::eventually::eventually;
 use crate::support::graph::{PATH, collection, created, post};
-use crate::support::load::{Load, check_nothing_lost, drained};
+use crate::support::load::Load;
+use crate::support::oracle::Oracle;
 use crate::support::queue::Amqp;
 
 /// A daemon behind a proxy to the broker, connected.
@@ -23,13 +24,14 @@ async fn started() -> (Daemon, Cut) {
 async fn a_stop_under_load_loses_nothing_and_exits_0() {
     for signal in ["TERM", "INT"] {
         let daemon = Daemon::configure().connected().await;
-        let queue = Amqp::connect(&Node::shared().url()).await.queue(daemon.queue());
-        let load = Load::start(&daemon, signal, 8);
+        let oracle = Oracle::with_fresh_key();
+        let load = Load::start(&oracle, &daemon, 8);
         load.eventually_accepts(300).await;
         daemon.signal(signal);
         assert_eq!(daemon.wait_exit().await.code(), Some(0), "{}", daemon.log());
-        let accepted = load.stop().await;
-        check_nothing_lost(&accepted, &drained(&queue, &accepted).await);
+        load.stop().await;
+        let taken = oracle.taken(&Amqp::connect(&Node::shared().url()).await, &daemon).await;
+        oracle.judge(&taken).check().check_doubles(0);
         let balance = daemon.log();
         let balance =
             balance.lines().find(|line| line.contains("graphhook has stopped")).expect("the balance");

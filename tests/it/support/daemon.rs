@@ -110,6 +110,11 @@ impl Daemon {
         self.configuration.queue_name()
     }
 
+    /// The queue it declares for what it refuses.
+    pub fn quarantine(&self) -> String {
+        format!("{}.refused", self.exchange())
+    }
+
     /// Writes the configuration file anew; `signal("HUP")` makes the daemon read it.
     pub fn reconfigure(&mut self, change: impl FnOnce(Configuration) -> Configuration) {
         self.configuration = change(self.configuration.clone());

@@ -269,9 +269,14 @@ impl Queue {
 
     /// Everything the queue holds now.
     pub async fn drain(&self) -> Vec<Delivered> {
+        self.try_drain().await.expect("the queue exists and the broker answers")
+    }
+
+    /// As [`Queue::drain`], for when the broker may be away; what it gave before it failed comes the next time.
+    pub async fn try_drain(&self) -> lapin::Result<Vec<Delivered>> {
         let mut fetched = self.fetched.lock().await;
-        self.fetch(&mut fetched).await.expect("the queue exists and the broker answers");
-        mem::take(&mut fetched.messages)
+        self.fetch(&mut fetched).await?;
+        Ok(mem::take(&mut fetched.messages))
     }
 
     /// How many messages the queue holds now, with those looked at but not taken.
