@@ -7,7 +7,6 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::{CONNECTION_UP, Daemon, SECRET};
-use crate::support::eventually::eventually;
 use crate::support::graph::{changed, created, post};
 use crate::support::https::Reply;
 use crate::support::queue::{Amqp, unique};

@@ -71,8 +71,9 @@ impl Rescue {
         let restored = self.restored;
         match &self.source {
             Source::Store { .. } => info!(restored, "the messages of the deleted spool file are saved"),
-            Source::File { path, .. } => {
-                info!(restored, file = %path.display(), "the messages of the damaged spool file are saved");
+            Source::File { path, salvage } => {
+                let unreadable_pages = salvage.as_ref().map(Salvage::unreadable);
+                info!(restored, unreadable_pages, file = %path.display(), "the damaged spool file is saved");
                 if let Err(error) = retire(path) {
                     error!(%error, file = %path.display(), "the damaged file keeps its name, and is read again");
                 }
@@ -115,14 +116,7 @@ fn next_pages(
             }
         },
     };
-    match opened.next() {
-        Ok(Some(found)) => Ok(Some((found, name, opened.position()))),
-        Ok(None) => Ok(None),
-        Err(error) => {
-            error!(%error, file = %path.display(), "the rest of a damaged spool file cannot be read");
-            Ok(None)
-        }
-    }
+    Ok(opened.next().map(|found| (found, name, opened.place())))
 }
 
 /// Gives the file a name under which it is not read again; it stays for people to look at.

@@ -55,6 +55,13 @@ impl Daemon {
         self.listening().await;
     }
 
+    /// As [`Daemon::restart`], for a daemon that ends soon, by itself or by a fail point; returns how.
+    pub async fn restart_until_exit(&mut self) -> ExitStatus {
+        assert!(self.exited().is_some(), "the daemon still runs");
+        self.running = Running::new(&self.configuration, self.directory.path());
+        self.wait_exit().await
+    }
+
     /// Waits until both listeners are there; panics with the log when the daemon ends instead.
     pub async fn listening(&self) {
         let listening = seen_within(START_BOUND, async || {

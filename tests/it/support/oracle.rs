@@ -151,6 +151,15 @@ impl Oracle {
         if whole { Recognised::Known(item) } else { Recognised::Altered(item) }
     }
 
+    /// Which items of ours these messages are.
+    pub fn known(&self, messages: &[Delivered]) -> Vec<Item> {
+        let known = messages.iter().filter_map(|message| match self.recognise(&message.body) {
+            Recognised::Known(item) => Some(item),
+            Recognised::Altered(_) | Recognised::Invented => None,
+        });
+        known.collect()
+    }
+
     /// Takes from the queue and the quarantine of a daemon until all obligations are met, or a minute has passed;
     /// then what is left. The load must have been stopped.
     pub async fn taken(&self, amqp: &Amqp, daemon: &Daemon) -> Taken {
