@@ -9,7 +9,11 @@ use crate::support::graph::{created, post};
 
 fn configuration(broker: &Scripted) -> Configuration {
     let configuration = Daemon::configure().broker(format!("{}?heartbeat=2", broker.url()));
-    configuration.set("server", "answer_within", "\"1s\"").set("broker", "connect_within", "\"500ms\"")
+    configuration.set("server", "answer_within", "\"1s\"").set("broker", "connect_within", "\"500ms\"").set(
+        "broker",
+        "confirm_within",
+        "\"200ms\"",
+    )
 }
 
 async fn started() -> (Scripted, Daemon) {
