@@ -7,6 +7,7 @@ mod broker;
 mod disk;
 mod power;
 mod process;
+mod scripted;
 mod spool;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::support::eventually::eventually;
 use crate::support::graph::{created, post};
 
 fn configuration(broker: &Scripted) -> Configuration {
-    let configuration = Daemon::configure().broker(format!("{}?heartbeat=2", broker.url()));
+    let configuration = Daemon::configure().without_spool().broker(format!("{}?heartbeat=2", broker.url()));
     configuration.set("server", "answer_within", "\"1s\"").set("broker", "connect_within", "\"500ms\"").set(
         "broker",
         "confirm_within",
