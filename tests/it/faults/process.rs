@@ -16,7 +16,7 @@ async fn dies_at(point: &str, broker: BrokerIs) {
         let configuration = Daemon::configure()
             .broker(Node::shared().url_by(cut.port()))
             .env("FAIL_POINT", format!("{point}:{times}"));
-        let mut scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+        let mut scene = Scene::with(configuration, |plan| plan.retries()).await;
         if broker == BrokerIs::Back {
             scene.spools(1000).await;
             cut.heal();
@@ -86,7 +86,7 @@ async fn killed_in_mid_batch() {
 async fn a_storm_of_restarts_loses_nothing() {
     let cut = Cut::to_port(Node::shared().port()).await;
     let configuration = Daemon::configure().broker(Node::shared().url_by(cut.port()));
-    let mut scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+    let mut scene = Scene::with(configuration, |plan| plan.retries()).await;
     for round in 0..10 {
         if round % 3 == 0 {
             cut.refuse();
@@ -137,7 +137,7 @@ async fn a_stop_without_a_broker_keeps_the_spool() {
     let cut = Cut::to_port(Node::shared().port()).await;
     cut.refuse();
     let configuration = Daemon::configure().broker(Node::shared().url_by(cut.port()));
-    let mut scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+    let mut scene = Scene::with(configuration, |plan| plan.retries()).await;
     for signals in [&["TERM"][..], &["TERM", "TERM"], &["INT", "TERM"]] {
         scene.accepts(500).await;
         signals.iter().for_each(|signal| scene.daemon.signal(signal));
