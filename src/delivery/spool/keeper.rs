@@ -578,7 +578,7 @@ fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The file that one daemon at a time has locked.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// Longest time between two looks at the books.
 const TICK: Duration = Duration::from_millis(500);
 /// Time in which settled messages gather.
