@@ -39,9 +39,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) const HELP: &str = "\
-For the time after a wrong secret was deployed: put the configuration right first. Each notification is judged as if it
-came now; what is genuine goes to the exchange as it would have gone then, under the same message_id, and leaves
-the quarantine once the broker has confirmed it. What is still refused stays. A daemon may be running.
+For the time after a wrong secret was deployed: put the configuration right
+first. Each notification is judged as if it came now; what is genuine goes to
+the exchange as it would have gone then, under the same message_id, and leaves
+the quarantine once the broker has confirmed it. What is still refused stays.
+A daemon may be running.
 
 Examples:
   graphhook quarantine release --dry-run

@@ -25,7 +25,7 @@ use crate::{
         Delivery,
         spool::{
             self, Spool, SpoolError, inspect,
-            store::{Store, StoreError},
+            store::{OpenError, Store, StoreError},
         },
     },
     metrics::Metrics,
@@ -47,10 +47,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) const HELP: &str = "\
-With a daemon running: has it try everything now, and waits until it is done. Without one: does the daemon's work
-itself, as the spool's owner, and takes no notifications meanwhile. Messages that were set aside are tried as well.
-Ends with 0 when the spool is empty; with 1 when something is left after the time, or because the broker does not
-want it.
+With a daemon running: has it try everything now, and waits until it is done.
+Without one: does the daemon's work itself, as the spool's owner; a daemon
+cannot start meanwhile. Messages that were set aside are tried as well. Ends
+with 0 when the spool is empty; with 1 when something is left after the time,
+or because the broker does not want it.
 
 Example:
   graphhook spool drain --timeout 5min";
@@ -126,15 +127,19 @@ fn be_the_owner(directory: &Path) -> anyhow::Result<()> {
 /// Does the daemon's work; `None` if there is one after all.
 async fn alone(config: &Config, owed: Deadline, signals: &mut Signals) -> anyhow::Result<Option<Ended>> {
     let directory = &config.spool.directory;
-    let store = open(directory)?;
-    let is_sound = inspect::is_sound(directory)?;
     let metrics = Metrics::new();
-    // The keeper counts later than we look.
-    metrics.spool_items.set(i64::try_from(store.books().items)?);
-    if is_sound {
-        release(store).await?;
-    } else {
-        drop(store);
+    match open(directory) {
+        Ok(store) => {
+            // The keeper counts later than we look.
+            metrics.spool_items.set(i64::try_from(store.books().items)?);
+            // A log in doubt is the keeper's to mend, before anything is written.
+            if inspect::is_sound(directory)? {
+                release(store).await?;
+            }
+        }
+        Err(error) if matches!(error.downcast_ref(), Some(OpenError::Damaged(_))) => {}
+        Err(_) if is_awaited(directory)? => {}
+        Err(error) => return Err(error),
     }
     let (spool, keeper) = match Spool::open(config.spool.clone(), Arc::clone(&metrics)) {
         Ok(opened) => opened,

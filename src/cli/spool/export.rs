@@ -39,9 +39,11 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) const HELP: &str = "\
-Each line is an object: seq, spooled_at, message_id, routing_key, type, timestamp, headers, and body as a string, or
-body_base64 if it is not UTF-8. Bodies are complete, and so contain clientState, unless --redact is given: keep the
-file as you keep the secret. A message that cannot be read is left out, and the exit code is 1.
+Each line is an object: seq, spooled_at, message_id, routing_key, type,
+timestamp, headers, and body as a string, or body_base64 if it is not UTF-8.
+Bodies are complete, and so contain clientState, unless --redact is given:
+keep the file as you keep the secret. A message that cannot be read is left
+out, and the exit code is 1.
 
 Example:
   graphhook spool export --output /root/spool.jsonl";

@@ -46,8 +46,8 @@ struct Selection {
 }
 
 pub(super) const HELP: &str = "\
-What is deleted is gone: no consumer has seen it, and Graph does not send it again. `graphhook spool export` keeps a
-copy. A daemon may be running.
+What is deleted is gone: no consumer has seen it, and Graph does not send it
+again. `graphhook spool export` keeps a copy. A daemon may be running.
 
 Examples:
   graphhook spool purge --set-aside --dry-run
@@ -77,8 +77,12 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let is_in_use = || inspect::is_in_use(&directory).unwrap_or(true);
     let removed = remove(&mut store, &selection, is_in_use()).await?;
     writeln!(io::stdout(), "deleted {}", words::messages(removed))?;
-    // A daemon gives the space back itself, when it has time.
+    // A daemon gives the space back itself, when it has time. Without one, what was deleted is still in the file
+    // until the log is written back.
     while !is_in_use() && patiently(|| store.give_back()).await? {}
+    if !is_in_use() {
+        patiently(|| store.shorten_log()).await?;
+    }
     let missing = (selection.seq.len() as u64).saturating_sub(removed);
     if missing > 0 {
         writeln!(
