@@ -166,6 +166,23 @@ async fn verify_finds_a_byte_that_is_not_what_was_written() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_spool_is_told_and_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().to_str().expect("UTF-8");
+    let file = directory.path().join("spool.db");
+    fs::write(&file, [7; 5000]).expect("written");
+    let seen = json(&check(&run(&["spool", "status", "--json", "--directory", place], &[]).await, 1));
+    assert!(seen["spool"].is_null() && seen["damaged"].is_string(), "{seen}");
+    assert!(check(&run(&["spool", "status", "--directory", place], &[]).await, 1).contains("damaged"));
+    for command in ["list", "verify", "export"] {
+        check(&run(&["spool", command, "--directory", place], &[]).await, 1);
+    }
+    check(&run(&["spool", "purge", "--all", "--yes", "--directory", place], &[]).await, 1);
+    assert_eq!(fs::read(&file).expect("there"), [7; 5000]);
+    assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 1);
+}
+
+#[tokio::test]
 async fn purge_deletes_what_it_is_told_and_asks_first() {
     for is_running in [true, false] {
         let daemon = filled(Daemon::configure().without_broker(), &["m1", "m2", "m3"]).await;

@@ -13,8 +13,9 @@ use crate::{
     cli::words,
     delivery::spool::{
         inspect::{self, Beside},
-        store::{FORMAT, Store, spooled_at},
+        store::{FORMAT, OpenError, Store, spooled_at},
     },
+    error::Chain,
 };
 
 #[derive(Serialize)]
@@ -22,8 +23,10 @@ struct Status {
     directory: String,
     /// Whether a daemon has it.
     in_use: bool,
-    /// None while there is no file.
+    /// None while there is no file, or only a damaged one.
     spool: Option<Contents>,
+    /// What is wrong with the file.
+    damaged: Option<String>,
     beside: Vec<Other>,
 }
 
@@ -57,11 +60,16 @@ pub(super) fn run(found: &Found, json: bool) -> anyhow::Result<Outcome> {
     let directory = &found.directory;
     let in_use = inspect::is_in_use(directory).context("cannot look at the lock")?;
     let beside = inspect::beside(directory).context("cannot look into the directory")?;
-    let store = Store::open_existing(directory)?;
+    let (store, damaged) = match Store::open_existing(directory) {
+        Ok(store) => (store, None),
+        Err(OpenError::Damaged(why)) => (None, Some(Chain(&*why).to_string())),
+        Err(error @ (OpenError::Newer { .. } | OpenError::Directory(_))) => return Err(error.into()),
+    };
     let status = Status {
         directory: directory.display().to_string(),
         in_use,
         spool: store.map(|store| Contents::of(&store, found.bytes_max)).transpose()?,
+        damaged,
         beside: beside.into_iter().map(Other::of).collect(),
     };
     let mut out = io::stdout().lock();
@@ -123,9 +131,12 @@ impl Status {
         let mut line = |name: &str, value: &str| writeln!(out, "{name:<12}{value}");
         line("directory", &self.directory)?;
         line("daemon", if self.in_use { "running" } else { "not running" })?;
-        match &self.spool {
-            None => line("messages", "there is no spool yet: the daemon makes it when it starts")?,
-            Some(contents) => {
+        match (&self.spool, &self.damaged) {
+            (None, Some(why)) => {
+                line("damaged", &format!("{why}; a daemon that starts saves what it holds"))?
+            }
+            (None, None) => line("messages", "there is no spool yet: the daemon makes it when it starts")?,
+            (Some(contents), _) => {
                 for (name, value) in contents.lines() {
                     line(name, &value)?;
                 }
