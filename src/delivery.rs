@@ -11,7 +11,7 @@ mod dial;
 mod drain;
 pub mod embedded;
 mod publisher;
-mod quarantine;
+pub mod quarantine;
 mod replay;
 mod room;
 mod session;

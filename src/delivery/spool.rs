@@ -6,6 +6,7 @@
 //! it back.
 
 mod header;
+pub mod inspect;
 mod keeper;
 pub mod record;
 mod rescue;

@@ -8,5 +8,7 @@ mod faults;
 mod handshake;
 mod http;
 mod notifications;
+mod quarantine;
 mod shutdown;
+mod spool_cli;
 pub mod support;

@@ -8,6 +8,8 @@
 
 mod mend;
 
+pub(super) use self::mend::LOCK;
+
 use std::{
     collections::{HashMap, HashSet},
     fs::File,

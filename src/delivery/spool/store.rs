@@ -8,6 +8,8 @@
 //! synchronous"). What was deleted is overwritten (`secure_delete`): delivered mail does not stay on the disk,
 //! and a [`salvage`](super::salvage) does not bring it back.
 
+mod people;
+
 use std::{
     fs, io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -21,6 +23,7 @@ use rusqlite::{
     types::ValueRef,
 };
 
+pub use self::people::{Unparked, Which};
 use super::{
     header::{self, Header},
     record::Record,
@@ -343,11 +346,7 @@ impl Store {
              ) ORDER BY seq",
         )?;
         let found = take(statement.query([after.cast_signed()])?, limit, |_| false)?;
-        found
-            .into_iter()
-            .map(|found| Ok((self.trouble(found.seq)?, found)))
-            .map(|both| both.map(|(trouble, found)| (found, trouble)))
-            .collect()
+        self.with_trouble(found)
     }
 
     /// What the broker had against a message.
@@ -359,24 +358,6 @@ impl Store {
         let mut statement =
             self.db.prepare_cached("SELECT fault, attempts, since, retry_at FROM trouble WHERE seq = ?1")?;
         Ok(statement.query_row([seq.cast_signed()], Trouble::of_row).optional()?)
-    }
-
-    /// Makes every parked message due now, those set aside as well; returns how many.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn unpark(&mut self, now: SystemTime) -> Result<usize, StoreError> {
-        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // What cannot be read will not be readable at the next try either.
-        let statement =
-            "UPDATE trouble SET retry_at = ?1, since = ?1, attempts = 0 WHERE fault <> 'unreadable'";
-        let many = transaction.execute(statement, [micros(now).cast_signed()])?;
-        let aside = "UPDATE books SET set_aside = (SELECT count(*) FROM trouble WHERE retry_at IS NULL)";
-        transaction.execute(aside, [])?;
-        transaction.commit()?;
-        self.count()?;
-        Ok(many)
     }
 
     /// Place of the oldest message.
@@ -403,6 +384,7 @@ impl Store {
         if !(is_mostly_free || (free > 0 && self.books.items == 0)) {
             return Ok(false);
         }
+        failpoint::reached(Point::SpoolBeforeGiveBack);
         self.db.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
         if free <= u64::from(PAGES_AT_ONCE) {
             checkpoint(&self.db)?;

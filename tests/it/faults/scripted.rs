@@ -19,7 +19,10 @@ fn configuration(broker: &Scripted) -> Configuration {
 }
 
 /// A script that asks `decide` for each message, and keeps those that it acknowledges and does not return.
-fn script(broker: &Scripted, mut decide: impl FnMut(usize, &Publish) -> Vec<Action> + Send + 'static) -> Confirmed {
+fn script(
+    broker: &Scripted,
+    mut decide: impl FnMut(usize, &Publish) -> Vec<Action> + Send + 'static,
+) -> Confirmed {
     let confirmed = Confirmed::default();
     let (kept, mut number) = (Arc::clone(&confirmed), 0);
     broker.script(move |publish| {
@@ -102,9 +105,11 @@ async fn one_of_two_hundred_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_never_confirms_fills_the_spool() {
     let broker = Scripted::start().await;
-    let configuration = configuration(&broker)
-        .set("broker", "confirm_within", "\"100ms\"")
-        .set("broker", "in_flight_messages", "50");
+    let configuration = configuration(&broker).set("broker", "confirm_within", "\"100ms\"").set(
+        "broker",
+        "in_flight_messages",
+        "50",
+    );
     let daemon = configuration.connected().await;
     broker.always(&[]);
     let accepted = accepted(&daemon, "never", 100).await;
