@@ -12,6 +12,7 @@ use crate::support::cut::Cut;
 use crate::support::daemon::{CONNECTION_UP, Configuration, Daemon, SECRET, run};
 use crate::support::graph::{created, post};
 use crate::support::load::Load;
+use crate::support::oracle::Oracle;
 use crate::support::queue::Amqp;
 
 const ITEMS: &str = "graphhook_spool_items";
@@ -216,7 +217,7 @@ async fn purge_deletes_what_it_is_told_and_asks_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn purge_keeps_no_request_waiting() {
     let daemon = Daemon::configure().without_broker().start().await;
-    let load = Load::start(&daemon, "purge", 4);
+    let load = Load::start(&Oracle::with_fresh_key(), &daemon, 4);
     load.eventually_accepts(2000).await;
     let said = check(&spool(&daemon, &["purge", "--all", "--yes"]).await, 0);
     load.eventually_accepts(50).await;

@@ -17,7 +17,7 @@ use crate::support::oracle::{Item, Oracle, Taken};
 use crate::support::queue::Amqp;
 
 /// Moments at which the power goes, spread evenly over the trace.
-const CUTS: usize = 40;
+const CUTS: usize = 16;
 /// Daemons at once.
 const AT_ONCE: usize = 4;
 
