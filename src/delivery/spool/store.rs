@@ -220,7 +220,7 @@ impl Store {
         let mut books = Delta::default();
         for (record, trouble) in &changes.append {
             seq = micros(now).max(seq + 1);
-            books.add(record.len());
+            books.add(record.bytes());
             match trouble {
                 None => insert(&transaction, Table::Messages, seq, record)?,
                 Some(trouble) => {
@@ -268,7 +268,7 @@ impl Store {
                 None => *seq,
             };
             insert(&transaction, Table::Messages, seq, record)?;
-            books.add(record.len());
+            books.add(record.bytes());
             (last, restored) = (last.max(seq), restored + 1);
         }
         books.write(&transaction)?;
@@ -474,7 +474,7 @@ impl Delta {
     }
 }
 
-/// Bytes of a row's columns, as [`Record::len`] counts them.
+/// Bytes of a row's columns, as [`Record::bytes`] counts them.
 macro_rules! columns_len {
     () => {
         "octet_length(message_id) + octet_length(routing_key) + octet_length(properties) + octet_length(body)"
@@ -575,7 +575,7 @@ fn take(
             continue;
         }
         let record = read(row)?.filter(|(crc, record)| *crc == record.crc(seq)).map(|(_, record)| record);
-        bytes += record.as_ref().map_or(0, Record::len);
+        bytes += record.as_ref().map_or(0, Record::bytes);
         if !found.is_empty() && bytes > limit.bytes {
             break;
         }
