@@ -1,6 +1,9 @@
 //! Messages of a file that is not trusted any more, on their way into a fresh one.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use tracing::{error, info};
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use rusqlite::{TransactionBehavior, params};
 
-use super::{Delta, Found, Limit, Store, StoreError, micros, take};
+use super::{Found, Limit, Store, StoreError, changes::Delta, micros, rows::take};
 use crate::delivery::spool::trouble::Trouble;
 
 /// Which messages.
