@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::Access;
+
 use super::{
-    Aside, header,
+    Aside,
+    header::{self, Header},
     keeper::LOCK,
     salvage::{Judgement, judge},
     store,
@@ -82,6 +85,42 @@ pub fn beside(directory: &Path) -> io::Result<Vec<Beside>> {
     }
     files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(files)
+}
+
+/// What a daemon would find that starts with this directory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outlook {
+    /// It can work there, and the file system has so many bytes left.
+    Good {
+        /// Free bytes.
+        free: u64,
+    },
+    /// It would mend the file.
+    Damaged(&'static str),
+    /// It would not start: a newer program wrote the file.
+    Newer(u32),
+}
+
+/// Looks at file and directory, or where that would be made.
+///
+/// # Errors
+///
+/// Whatever the system says; above all that we may not write there.
+pub fn outlook(directory: &Path) -> io::Result<Outlook> {
+    let there = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
+    rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK)?;
+    Ok(match header::read(&directory.join(store::FILE))? {
+        Header::Newer(format) => Outlook::Newer(format),
+        Header::Odd(why) => Outlook::Damaged(why),
+        // While a daemon writes, its log is never at rest.
+        Header::Absent | Header::Ours if !is_in_use(directory)? && !is_sound(directory)? => {
+            Outlook::Damaged("its log is in doubt")
+        }
+        Header::Absent | Header::Ours => {
+            let system = rustix::fs::statvfs(there)?;
+            Outlook::Good { free: system.f_bavail.saturating_mul(system.f_frsize) }
+        }
+    })
 }
 
 /// The user that the spool belongs to.

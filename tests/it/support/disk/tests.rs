@@ -197,7 +197,7 @@ async fn a_daemon_can_be_watched() {
     assert_eq!(daemon.spool(), disk.spool());
     let loaded = std::fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("the daemon runs");
     assert!(loaded.contains("disk.so"), "{loaded}");
-    assert_eq!(post(&daemon.client(), [created("watched")]).await.status, 503);
+    assert_eq!(post(&daemon.client(), [created("watched")]).await.status, 202);
     daemon.signal("TERM");
     assert_eq!(daemon.wait_exit().await.code(), Some(0), "{}", daemon.log());
     disk.trace().check_whole(&disk.root());
