@@ -12,6 +12,8 @@ mod changes;
 mod file;
 mod people;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,
