@@ -80,11 +80,9 @@ async fn heads_without_measure_are_refused() {
             // The server may be gone before the last byte.
             raw.try_send(&head).await.ok();
             let answer = String::from_utf8_lossy(&raw.read_to_end().await).into_owned();
-            let refused = ["", "HTTP/1.1 400", "HTTP/1.1 414", "HTTP/1.1 431"];
-            assert!(
-                refused.iter().any(|start| answer.starts_with(start)) && !answer.contains("HTTP/1.1 2"),
-                "{what}: {answer}"
-            );
+            let refused = ["HTTP/1.1 400", "HTTP/1.1 414", "HTTP/1.1 431"];
+            let is_refused = answer.is_empty() || refused.iter().any(|start| answer.starts_with(start));
+            assert!(is_refused, "{what}: {answer}");
         }
     }
     let grown = daemon.metrics().await.get("process_resident_memory_bytes") - memory;
