@@ -8,5 +8,6 @@ mod faults;
 mod handshake;
 mod http;
 mod notifications;
+mod reload;
 mod shutdown;
 pub mod support;
