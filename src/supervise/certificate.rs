@@ -103,3 +103,57 @@ impl Certificate {
         self.refused = Some((digest, why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// A certificate and its key, PEM.
+    fn pair() -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key);
+        (certificate.expect("a certificate").pem(), key.serialize_pem())
+    }
+
+    fn files(directory: &Path) -> Tls {
+        Tls::Files { certificate: directory.join("cert"), private_key: directory.join("key") }
+    }
+
+    fn write(directory: &Path, certificate: &str, key: &str) {
+        fs::write(directory.join("cert"), certificate).expect("written");
+        fs::write(directory.join("key"), key).expect("written");
+    }
+
+    #[test]
+    fn what_two_looks_do_not_agree_on_is_not_judged() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let directory = directory.path();
+        let (old, new, metrics) = (pair(), pair(), Metrics::new());
+        write(directory, &old.0, &old.1);
+        let loaded = Certificate::load(&files(directory), &metrics).expect("a pair");
+        let mut certificate = loaded.expect("there is TLS");
+        let first = certificate.served();
+        let mut look = |(chain, key): (&str, &str)| {
+            write(directory, chain, key);
+            let read = Pem::read(&directory.join("cert"), &directory.join("key"));
+            certificate.found(read, SystemTime::now());
+            (certificate.served() == first, certificate.refused().is_some())
+        };
+        let (kept, quiet) = (true, false);
+        let mismatch = (new.0.as_str(), old.1.as_str());
+        assert_eq!(look(mismatch), (kept, quiet));
+        assert_eq!(look((&new.0, &new.1)), (kept, quiet));
+        assert_eq!(look((&old.0, &old.1)), (kept, quiet));
+        assert_eq!(look(mismatch), (kept, quiet));
+        assert_eq!(look(mismatch), (kept, true));
+        assert_eq!(look(mismatch), (kept, true));
+        assert_eq!(metrics.tls_reloads.get(TlsReload::Refused), 1);
+        assert_eq!(look((&new.0, &new.1)), (kept, true));
+        assert_eq!(look((&new.0, &new.1)), (false, quiet));
+        assert_eq!(metrics.tls_reloads.get(TlsReload::Taken), 1);
+    }
+}
