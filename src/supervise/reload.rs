@@ -53,7 +53,8 @@ impl Reloader {
     }
 
     async fn work(&mut self) {
-        let mut next_look = Deadline::after(LOOK_EVERY);
+        // At once: a thread for reading comes with the first look, and the daemon shows all it needs from the start.
+        let mut next_look = Deadline::after(Duration::ZERO);
         loop {
             tokio::select! {
                 () = self.hangups.next() => self.reload().await,
