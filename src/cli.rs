@@ -1,15 +1,19 @@
 //! The command line: what can be said, exit codes, and where errors end.
 
+mod ask;
 mod check;
 mod dev;
+mod quarantine;
+mod spool;
+mod words;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Environment, LoadError, Source},
-    delivery::spool::SpoolError,
+    delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
     supervise::{self, ServeError},
     telemetry,
@@ -55,6 +59,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at what waits for the broker, and act on it.
+    #[command(subcommand, after_help = "Example:\n  graphhook spool status")]
+    Spool(spool::Command),
+    /// Look at refused notifications, and pass on what is genuine after all.
+    #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
+    Quarantine(quarantine::Command),
 }
 
 /// How a command that did not succeed ends.
@@ -62,6 +72,8 @@ enum Command {
 enum Failure {
     /// Failed while running.
     Running,
+    /// It was told what cannot be.
+    Usage,
     /// The configuration is refused; systemd does not restart on this.
     Configuration,
 }
@@ -70,9 +82,46 @@ impl From<Failure> for ExitCode {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Running => Self::from(1),
+            Failure::Usage => Self::from(2),
             Failure::Configuration => Self::from(78),
         }
     }
+}
+
+/// How a command of an operator ends that came to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outcome {
+    Good,
+    /// It has said what is wrong.
+    Bad,
+}
+
+/// The command makes no sense as it was given.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(&'static str);
+
+/// Tells of an error, and what it means for the exit code.
+fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
+    let error = match done {
+        Ok(Outcome::Good) => return Ok(()),
+        Ok(Outcome::Bad) => return Err(Failure::Running),
+        Err(error) => error,
+    };
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        // Whoever reads has seen enough.
+        return Ok(());
+    }
+    complain(error.as_ref());
+    let is_newer = matches!(error.downcast_ref(), Some(OpenError::Newer { .. }))
+        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)));
+    Err(if error.is::<LoadError>() || is_newer {
+        Failure::Configuration
+    } else if error.is::<Usage>() {
+        Failure::Usage
+    } else {
+        Failure::Running
+    })
 }
 
 /// Runs the command of this process' arguments. Wrong usage ends with exit code 2.
@@ -96,6 +145,8 @@ pub fn run() -> ExitCode {
         Command::Check { config, offline, json } => {
             runtime.block_on(check::run(config.as_deref(), offline, json, &environment))
         }
+        Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
+        Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
     };
     // What still runs holds no promise: a stop that hurried must not wait for it.
     runtime.shutdown_background();

@@ -11,7 +11,7 @@ mod dial;
 mod drain;
 pub mod embedded;
 mod publisher;
-mod quarantine;
+pub mod quarantine;
 mod replay;
 mod room;
 mod session;
@@ -333,7 +333,7 @@ impl Broker {
         // One publisher takes the whole request, so that its items stay in order.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let publisher = &senders.publishers[turn % senders.publishers.len()];
-        while let Some(next) = envelopes.next() {
+        for next in envelopes.by_ref() {
             let (fate, told) = oneshot::channel();
             flights.push((Arc::clone(&next), told));
             let Ok(room) = patience.limit(self.room.take(next.body.len())).await else {

@@ -5,6 +5,7 @@
 
 pub mod id;
 pub mod lifecycle;
+pub mod mask;
 #[cfg(test)]
 mod tests;
 mod wire;

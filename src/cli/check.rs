@@ -5,12 +5,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::Failure;
 use crate::{
-    config::{self, Config, Environment, LoadError, Loaded, Tls},
-    delivery::{Probe, probe},
+    config::{self, Config, Environment, LoadError, Loaded, Spool, Tls},
+    delivery::{
+        Probe, probe,
+        spool::inspect::{Outlook, outlook},
+    },
     error::Chain,
     listener::tls::{Facts, Identity, Validity},
 };
@@ -86,6 +90,7 @@ impl Report {
     /// Returns whether `serve` would start with it.
     fn offline(&mut self, config: &Config) -> bool {
         self.ok("client_states", format!("{} in the table", config.client_states.len()));
+        let has_spool = self.spool(&config.spool);
         match &config.server.tls {
             // The configuration's own warning has said what that means.
             Tls::Off => {}
@@ -96,6 +101,36 @@ impl Report {
                     return false;
                 }
             },
+        }
+        has_spool
+    }
+
+    /// Returns whether `serve` would start with it; a spool that cannot be used keeps nobody from starting.
+    fn spool(&mut self, spool: &Spool) -> bool {
+        let directory = spool.directory.display();
+        match outlook(&spool.directory) {
+            Ok(Outlook::Good { free }) if free < spool.bytes_max => {
+                let words = format!("{directory}: the disk has {} left, less than max_size", ByteSize(free));
+                self.add("spool", Verdict::Warning, words);
+            }
+            Ok(Outlook::Good { free }) => {
+                self.ok("spool", format!("{directory} can be written; {} left on the disk", ByteSize(free)));
+            }
+            Ok(Outlook::Damaged(why)) => {
+                let words = format!("{directory}: {why}; the daemon saves what it can when it starts");
+                self.add("spool", Verdict::Warning, words);
+            }
+            Ok(Outlook::Newer(format)) => {
+                let words =
+                    format!("{directory} was written by a newer graphhook (format {format}): install that");
+                self.add("spool", Verdict::Failed, words);
+                return false;
+            }
+            Err(error) => {
+                let words =
+                    format!("{directory}: {error}; run check as the daemon's user, or mend the directory");
+                self.add("spool", Verdict::Failed, words);
+            }
         }
         true
     }

@@ -68,10 +68,9 @@ impl PublisherError {
     /// large, or not allowed.
     fn is_about_the_message(&self) -> bool {
         match self {
-            Self::Closed(error) => match error.kind() {
-                ErrorKind::ProtocolError(error) => matches!(error.kind(), AMQPErrorKind::Soft(_)),
-                _ => false,
-            },
+            Self::Closed(error) => {
+                matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)))
+            }
             Self::Unconfirmed | Self::NotConfirming | Self::Nameless => false,
         }
     }

@@ -1,5 +1,8 @@
 //! Refused items, for the operator to look at: best effort, capped, and never on the road's time.
 
+pub mod reconsider;
+pub mod visit;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},

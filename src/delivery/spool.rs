@@ -6,6 +6,7 @@
 //! it back.
 
 mod header;
+pub mod inspect;
 mod keeper;
 pub mod record;
 mod rescue;
@@ -167,7 +168,7 @@ impl Spool {
     ///
     /// As after `Slow`.
     pub async fn append(&self, messages: Vec<Stowed>, owed: Deadline) -> Result<Vec<Option<Held>>, Refused> {
-        let bytes = messages.iter().map(|message| message.record.len()).sum();
+        let bytes = messages.iter().map(|message| message.record.bytes()).sum();
         let room = self.0.room.try_take(bytes).ok_or(Refused::Slow)?;
         let (reply, answer) = oneshot::channel();
         let append = Command::Append(Append { messages, reply, _room: room });

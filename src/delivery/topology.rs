@@ -52,6 +52,17 @@ pub(super) async fn establish_quarantine(channel: &Channel, broker: &Broker) -> 
     bind(channel, &name, &name).await
 }
 
+/// How many messages the quarantine's queue has ready. A failure closes the channel.
+pub(super) async fn count_quarantined(channel: &Channel, broker: &Broker) -> Result<u32, TopologyError> {
+    let name = quarantine_name(broker);
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(short(&name), options, FieldTable::default()).await;
+    match declared {
+        Ok(queue) => Ok(queue.message_count()),
+        Err(source) => Err(TopologyError { what: "queue", name, source }),
+    }
+}
+
 /// Name of the quarantine's exchange and of its queue.
 pub(super) fn quarantine_name(broker: &Broker) -> String {
     format!("{}{QUARANTINE_SUFFIX}", broker.exchange)

@@ -56,9 +56,8 @@ impl Properties {
         put("graph-resource", notification.resource.as_deref());
         put("graph-resource-type", notification.resource_type.as_deref());
         put("graphhook-resource-data", Some(if notification.is_encrypted { "encrypted" } else { "none" }));
-        headers
-            .push(("graphhook-received-at".into(), humantime::format_rfc3339_millis(arrival.at).to_string()));
-        headers.push(("graphhook-request-id".into(), arrival.request.to_string()));
+        headers.push((RECEIVED_AT.into(), humantime::format_rfc3339_millis(arrival.at).to_string()));
+        headers.push((REQUEST_ID.into(), arrival.request.to_string()));
         let since = arrival.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self { kind: notification.kind, timestamp: since.as_secs(), headers }
     }
@@ -69,9 +68,13 @@ impl Properties {
     }
 }
 
+/// When the item came.
+pub(crate) const RECEIVED_AT: &str = "graphhook-received-at";
+/// In which request.
+pub(crate) const REQUEST_ID: &str = "graphhook-request-id";
 /// Name of the table entry that admitted the item.
 pub(super) const CLIENT_STATE: &str = "graphhook-client-state";
 /// Why an item was refused.
-pub(super) const REASON: &str = "graphhook-reason";
+pub(crate) const REASON: &str = "graphhook-reason";
 /// Longest value that is copied from an item into a header. Consumers find longer ones in the body.
 const HEADER_BYTES_MAX: usize = 1024;

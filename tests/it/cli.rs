@@ -154,7 +154,7 @@ async fn wrong_usage_ends_with_2_and_help_with_0() {
     check(&run(&[], &[]).await, 2);
     check(&run(&["srve"], &[]).await, 2);
     check(&run(&["dev", "--listen", "nowhere"], &[]).await, 2);
-    for command in ["serve", "dev", "check"] {
+    for command in ["serve", "dev", "check", "spool", "quarantine"] {
         let said = check(&run(&[command, "--help"], &[]).await, 0);
         assert!(said.contains("Example"), "{command}: {said}");
     }

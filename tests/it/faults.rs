@@ -7,6 +7,7 @@ mod broker;
 mod disk;
 mod power;
 mod process;
+mod scripted;
 mod spool;
 
 use std::sync::Arc;
@@ -38,13 +39,13 @@ struct Scene {
 impl Scene {
     /// A daemon in front of the broker that all tests share, and eight clients.
     async fn begin(configuration: Configuration) -> Self {
-        Self::with(configuration, |plan| plan.mixed()).await
+        Self::with(configuration, |plan| plan).await
     }
 
     async fn with(configuration: Configuration, plan: impl FnOnce(Plan) -> Plan) -> Self {
         let daemon = configuration.start().await;
         let oracle = Oracle::with_fresh_key();
-        let load = plan(Plan::new(&oracle)).start(&daemon);
+        let load = plan(steady(&oracle)).start(&daemon);
         Self { daemon, oracle, load: Some(load), broker: Node::shared().url() }
     }
 
@@ -60,7 +61,7 @@ impl Scene {
         // there after a crash, but nothing published to it is ever confirmed.
         node.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]).await;
         let oracle = Oracle::with_fresh_key();
-        let load = Plan::new(&oracle).mixed().start(&daemon);
+        let load = steady(&oracle).start(&daemon);
         let broker = node.url();
         (node, Self { daemon, oracle, load: Some(load), broker })
     }
@@ -108,6 +109,11 @@ impl Scene {
         verdict.check();
         verdict
     }
+}
+
+/// About a thousand items a second in batches of all sizes: what is accepted must also be looked at by the test.
+fn steady(oracle: &Arc<Oracle>) -> Plan {
+    Plan::new(oracle).mixed().rate(60)
 }
 
 /// Waits until everything has left the spool.

@@ -8,6 +8,8 @@ mod faults;
 mod handshake;
 mod http;
 mod notifications;
+mod quarantine;
 mod reload;
 mod shutdown;
+mod spool_cli;
 pub mod support;

@@ -14,3 +14,4 @@ pub mod load;
 pub mod oracle;
 pub mod process;
 pub mod queue;
+pub mod scripted;

@@ -8,6 +8,8 @@
 
 mod mend;
 
+pub(super) use self::mend::LOCK;
+
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
@@ -168,7 +170,7 @@ impl Keeper {
             Refused::Broken if had_file && self.store.is_some() => {
                 self.commit(appends).map_err(|error| self.fail(error))
             }
-            why => Err(why),
+            why @ (Refused::Full | Refused::Broken | Refused::Slow) => Err(why),
         }
     }
 
@@ -383,7 +385,7 @@ impl Keeper {
 
 /// Bytes of the disk that messages need: their rows, and the pages of the log on which they are written first.
 fn disk_bytes(append: &Append) -> u64 {
-    let rows = append.messages.iter().map(|message| message.record.len() + ROW_BYTES);
+    let rows = append.messages.iter().map(|message| message.record.bytes() + ROW_BYTES);
     2 * rows.sum::<usize>() as u64
 }
 

@@ -88,7 +88,7 @@ impl Record {
     }
 
     /// Bytes of all columns.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.columns().iter().map(|column| column.len()).sum()
     }
 

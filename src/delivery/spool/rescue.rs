@@ -1,6 +1,9 @@
 //! Messages of a file that is not trusted any more, on their way into a fresh one.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use tracing::{error, info};
 
@@ -21,7 +24,7 @@ pub(super) struct Rescue {
 #[derive(Debug)]
 enum Source {
     /// A file that was moved aside: its pages are searched for messages.
-    File { path: PathBuf, salvage: Option<Salvage> },
+    File { path: PathBuf, salvage: Option<Box<Salvage>> },
     /// A file that was deleted under us, and whose rows can still be read as long as it is open.
     Store { store: Box<Store>, after: u64 },
 }
@@ -72,7 +75,7 @@ impl Rescue {
         match &self.source {
             Source::Store { .. } => info!(restored, "the messages of the deleted spool file are saved"),
             Source::File { path, salvage } => {
-                let unreadable_pages = salvage.as_ref().map(Salvage::unreadable);
+                let unreadable_pages = salvage.as_ref().map(|salvage| salvage.unreadable());
                 info!(restored, unreadable_pages, file = %path.display(), "the damaged spool file is saved");
                 if let Err(error) = retire(path) {
                     error!(%error, file = %path.display(), "the damaged file keeps its name, and is read again");
@@ -98,8 +101,8 @@ fn next_rows(old: &Store, after: &mut u64) -> Option<Found> {
 }
 
 fn next_pages(
-    path: &PathBuf,
-    salvage: &mut Option<Salvage>,
+    path: &Path,
+    salvage: &mut Option<Box<Salvage>>,
     store: &Store,
 ) -> Result<Option<Found>, StoreError> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -108,7 +111,7 @@ fn next_pages(
         None => match Salvage::open(path) {
             Ok(mut opened) => {
                 opened.seek_to(store.salvaged(&name)?);
-                salvage.insert(opened)
+                salvage.insert(Box::new(opened))
             }
             Err(error) => {
                 error!(%error, file = %path.display(), "a damaged spool file cannot be read at all");
@@ -120,10 +123,10 @@ fn next_pages(
 }
 
 /// Gives the file a name under which it is not read again; it stays for people to look at.
-fn retire(path: &PathBuf) -> io::Result<()> {
+fn retire(path: &Path) -> io::Result<()> {
     let retired = path.to_string_lossy().replace(Aside::Damaged.as_str(), Aside::Salvaged.as_str());
     let retired = PathBuf::from(retired);
-    for (from, to) in [(header::log_of(path), header::log_of(&retired)), (path.clone(), retired)] {
+    for (from, to) in [(header::log_of(path), header::log_of(&retired)), (path.to_owned(), retired)] {
         match fs::rename(from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}

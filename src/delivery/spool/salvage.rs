@@ -126,7 +126,7 @@ impl Iterator for Salvage {
                 self.unreadable += 1;
             }
             self.position += 1;
-            bytes += found[before..].iter().map(|(_, record)| record.len()).sum::<usize>();
+            bytes += found[before..].iter().map(|(_, record)| record.bytes()).sum::<usize>();
             if bytes >= STEP_BYTES || self.position >= self.end() {
                 break;
             }

@@ -53,14 +53,14 @@ async fn a_blocking_broker_is_not_fed() {
     let (node, scene) = Scene::beside(Daemon::configure()).await;
     scene.accepts(500).await;
     let disk_alarm = async |limit: &str| node.ctl(&["set_disk_free_limit", limit]).await;
-    disk_alarm("1TB").await;
+    disk_alarm("1000000000000").await;
     scene.daemon.eventually_metric(BLOCKED, |blocked| blocked == 1.0).await;
     scene.spools(500).await;
     let (status, page) = scene.daemon.get_admin("/readyz").await;
     assert_eq!((status, page.as_str()), (200, "ready, into the spool: the broker blocks publishing\n"));
     let memory = scene.daemon.metrics().await.get("process_resident_memory_bytes");
     node.alarm(true).await;
-    disk_alarm("1MB").await;
+    disk_alarm("1000000").await;
     scene.spools(2000).await;
     let metrics = scene.daemon.metrics().await;
     assert_eq!(metrics.get(BLOCKED), 1.0, "one of two alarms is still on");

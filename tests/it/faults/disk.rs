@@ -28,7 +28,7 @@ async fn a_full_disk_turns_requests_away_and_keeps_what_it_has() {
     let disk = Disk::empty();
     let (cut, configuration) = on(&disk).await;
     cut.refuse();
-    let scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+    let scene = Scene::with(configuration, |plan| plan.retries()).await;
     scene.spools(1000).await;
     disk.fail(Op::Write, Errno::Full, Times::All);
     scene.load().eventually_unavailable(20).await;
@@ -75,7 +75,7 @@ async fn fails(op: Op, errno: Errno) {
     let disk = Disk::empty();
     let (cut, configuration) = on(&disk).await;
     cut.refuse();
-    let scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+    let scene = Scene::with(configuration, |plan| plan.retries()).await;
     scene.spools(1000).await;
     for round in 1..=3 {
         disk.fail_on("-wal", op, errno, Times::Next(1));
@@ -115,7 +115,7 @@ async fn a_dead_disk_is_not_believed() {
     let disk = Disk::empty();
     let (cut, configuration) = on(&disk).await;
     cut.refuse();
-    let scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+    let scene = Scene::with(configuration, |plan| plan.retries()).await;
     scene.spools(500).await;
     for op in [Op::Sync, Op::Write, Op::Open, Op::Rename] {
         disk.fail(op, Errno::Io, Times::All);
@@ -135,7 +135,7 @@ async fn a_slow_disk_keeps_nobody_waiting() {
     let disk = Disk::empty();
     let (cut, configuration) = on(&disk).await;
     cut.refuse();
-    let scene = Scene::with(configuration, |plan| plan.clients(16).mixed()).await;
+    let scene = Scene::with(configuration, |plan| plan.clients(16)).await;
     scene.spools(500).await;
     disk.delay_syncs(Duration::from_millis(200));
     scene.spools(1000).await;
@@ -155,7 +155,7 @@ async fn a_directory_that_is_deleted_costs_nothing() {
     let cut = Cut::to_port(Node::shared().port()).await;
     cut.refuse();
     let configuration = Daemon::configure().broker(Node::shared().url_by(cut.port()));
-    let scene = Scene::with(configuration, |plan| plan.mixed().retries()).await;
+    let scene = Scene::with(configuration, |plan| plan.retries()).await;
     scene.spools(1000).await;
     fs::remove_dir_all(scene.daemon.spool()).expect("the directory can be deleted");
     scene.daemon.eventually_metric(DAMAGED, |files| files == 1.0).await;

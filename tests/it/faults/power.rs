@@ -13,12 +13,11 @@ use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::Daemon;
 use crate::support::disk::{Disk, Loss, Trace};
-use crate::support::load::Plan;
 use crate::support::oracle::{Item, Oracle, Taken};
 use crate::support::queue::Amqp;
 
 /// Moments at which the power goes, spread evenly over the trace.
-const CUTS: usize = 40;
+const CUTS: usize = 16;
 /// Daemons at once.
 const AT_ONCE: usize = 4;
 
@@ -63,7 +62,7 @@ async fn cut_power_everywhere(trace: &Trace, oracle: &Oracle, had: &[Item]) {
 async fn what_was_promised_outlives_a_power_cut_at_any_moment() {
     let disk = Arc::new(Disk::empty());
     let configuration = disk.under(Daemon::configure().without_broker());
-    let mut scene = Scene::with(configuration, |plan| plan.mixed().marks(&disk)).await;
+    let mut scene = Scene::with(configuration, |plan| plan.marks(&disk)).await;
     scene.accepts(3000).await;
     scene.stop_load().await;
     scene.daemon.kill();
@@ -78,7 +77,7 @@ async fn a_power_cut_while_the_spool_is_emptied_loses_nothing() {
     let cut = Cut::to_port(Node::shared().port()).await;
     cut.refuse();
     let configuration = disk.under(Daemon::configure().broker(Node::shared().url_by(cut.port())));
-    let mut scene = Scene::with(configuration, |plan: Plan| plan.mixed().marks(&disk)).await;
+    let mut scene = Scene::with(configuration, |plan| plan.marks(&disk)).await;
     for _ in 0..2 {
         scene.spools(1500).await;
         cut.heal();

@@ -99,7 +99,7 @@ impl Daemon {
 
     /// The directory of the spool.
     pub fn spool(&self) -> PathBuf {
-        configuration::spool(self.directory.path())
+        self.configuration.spool_in(self.directory.path())
     }
 
     /// A new client of the public listener.

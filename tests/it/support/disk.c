@@ -51,6 +51,7 @@ struct rule {
 struct control {
     struct rule rules[OPS];
     _Atomic uint64_t sync_delay_ms, delayed;
+    _Atomic uint64_t sync_faked, faked;
 };
 
 static char under[PATH_MAX];
@@ -279,6 +280,10 @@ static int synced(int fd, long call) {
     record(SYNC_BEGINS, file->inode, this, NULL, 0);
     wait_ms(atomic_load(&control->sync_delay_ms));
     if (fails(SYNC_OP, file->inode, file->name)) return -1;
+    if (atomic_load(&control->sync_faked)) {
+        atomic_fetch_add(&control->faked, 1);
+        return 0;
+    }
     int result = (int)syscall(call, fd);
     if (result == 0) record(SYNC_ENDS, file->inode, this, NULL, 0);
     return result;

@@ -73,6 +73,8 @@ pub struct Seen {
     pub failed: [u64; OPS.len()],
     /// Syncs that were made to wait.
     pub delayed: u64,
+    /// Syncs that were not done and said to be.
+    pub faked: u64,
 }
 
 impl Disk {
@@ -109,9 +111,7 @@ impl Disk {
 
     /// Puts a daemon's spool on this disk.
     pub fn under(&self, configuration: Configuration) -> Configuration {
-        let spool = self.spool().display().to_string();
-        let spool = serde_json::to_string(&spool).expect("a string is JSON");
-        let configuration = configuration.set("spool", "directory", &spool);
+        let configuration = configuration.spool(self.spool());
         self.environment().into_iter().fold(configuration, |it, (name, path)| it.env(name, path))
     }
 
@@ -146,15 +146,26 @@ impl Disk {
         self.put(SYNC_DELAY, u64::try_from(delay.as_millis()).expect("a delay fits"));
     }
 
-    /// From now on nothing fails or waits, but a sync that waits already does so to its end.
+    /// From now on syncs do nothing and say that all is well. No program can stand a power cut then: a test of
+    /// power cuts that still passes proves nothing.
+    pub fn fake_syncs(&self) {
+        self.put(SYNC_FAKED, 1);
+    }
+
+    /// From now on nothing fails, waits or is faked, but a sync that waits already does so to its end.
     pub fn heal(&self) {
         OPS.into_iter().for_each(|op| self.put(op.rule(), 0));
         self.put(SYNC_DELAY, 0);
+        self.put(SYNC_FAKED, 0);
     }
 
     /// What took place so far.
     pub fn seen(&self) -> Seen {
-        Seen { failed: OPS.map(|op| self.get(op.rule() + FAILED)), delayed: self.get(DELAYED) }
+        Seen {
+            failed: OPS.map(|op| self.get(op.rule() + FAILED)),
+            delayed: self.get(DELAYED),
+            faked: self.get(FAKED),
+        }
     }
 
     /// This moment in the trace. Everything before it is done; of what is being done, nothing counts yet.
@@ -251,4 +262,6 @@ const SUFFIX_BYTES: usize = 40;
 const RULE_BYTES: u64 = 64;
 const SYNC_DELAY: u64 = RULE_BYTES * OPS.len() as u64;
 const DELAYED: u64 = SYNC_DELAY + 8;
-const CONTROL_BYTES: u64 = DELAYED + 8;
+const SYNC_FAKED: u64 = DELAYED + 8;
+const FAKED: u64 = SYNC_FAKED + 8;
+const CONTROL_BYTES: u64 = FAKED + 8;

@@ -133,7 +133,7 @@ impl Keeper {
     /// One daemon at a time.
     fn lock(&mut self) -> io::Result<()> {
         let directory = &self.settings.directory;
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        make_directory(directory)?;
         let lock = File::options().create(true).append(true).open(directory.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {
@@ -181,12 +181,27 @@ impl Keeper {
             }
             return Ok(true);
         }
-        failpoint::reached(Point::SpoolBeforeGiveBack);
         let more = store.give_back()?;
         if !more && store.hides_something()? {
             return Err(StoreError::Suspect("it is empty, and yet large".into()));
         }
         Ok(more)
+    }
+}
+
+/// Makes the directory, so that its name is on disk before anything in it is promised.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    let parent = directory.parent().unwrap_or(directory);
+    if !directory.exists() {
+        if parent != directory {
+            make_directory(parent)?;
+        }
+        DirBuilder::new().mode(0o700).create(directory)?;
+    }
+    match store::sync_directory(parent) {
+        // Whoever may not read it has not made it, but systemd or an administrator, long ago.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }
 
@@ -222,6 +237,6 @@ fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The file that one daemon at a time has locked.
-const LOCK: &str = "lock";
+pub(in super::super) const LOCK: &str = "lock";
 /// Time between two tries to open a file.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);

@@ -550,7 +550,7 @@ fn a_search_goes_on_where_it_was() {
         let mut salvage = Salvage::open(&db).expect("it opens");
         salvage.seek_to(position);
         let Some(rows) = salvage.next() else { break };
-        assert!(rows.iter().filter(|(_, record)| record.len() > STEP_BYTES).count() <= 2);
+        assert!(rows.iter().filter(|(_, record)| record.bytes() > STEP_BYTES).count() <= 2);
         found.extend(rows.into_iter().map(|(seq, _)| seq));
         assert!(salvage.place() > position);
         position = salvage.place();

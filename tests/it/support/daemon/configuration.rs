@@ -16,6 +16,8 @@ pub struct Configuration {
     urls: Vec<String>,
     exchange: String,
     queue: String,
+    /// `None` for one below the daemon's own directory.
+    spool: Option<PathBuf>,
     /// `None` while it is for the default entry.
     client_states: Option<String>,
     settings: BTreeMap<String, BTreeMap<String, String>>,
@@ -40,6 +42,7 @@ impl Configuration {
             urls: Vec::new(),
             exchange: unique("exchange"),
             queue: unique("queue"),
+            spool: None,
             client_states: None,
             settings: BTreeMap::new(),
             appended: String::new(),
@@ -72,6 +75,11 @@ impl Configuration {
     /// Names the queue; empty for none.
     pub fn queue(self, name: impl Into<String>) -> Self {
         Self { queue: name.into(), ..self }
+    }
+
+    /// Puts the spool into this directory, which need not exist yet.
+    pub fn spool(self, directory: impl Into<PathBuf>) -> Self {
+        Self { spool: Some(directory.into()), ..self }
     }
 
     /// Adds an entry to the secret table; without any there is one of [`CLIENT_STATE`] and [`SECRET`].
@@ -153,6 +161,11 @@ impl Configuration {
         &self.queue
     }
 
+    /// Where the spool of a daemon lies that has its files in `directory`.
+    pub(super) fn spool_in(&self, directory: &Path) -> PathBuf {
+        self.spool.clone().unwrap_or_else(|| directory.join("spool"))
+    }
+
     pub(super) fn environment(&self) -> &BTreeMap<String, String> {
         &self.environment
     }
@@ -193,7 +206,7 @@ impl Configuration {
             ("broker", "urls", format!("[{}]", urls.join(", "))),
             ("broker", "exchange", quoted(&self.exchange)),
             ("broker", "queue", quoted(&self.queue)),
-            ("spool", "directory", path(&spool(directory))),
+            ("spool", "directory", path(&self.spool_in(directory))),
             ("admin", "listen", quoted("127.0.0.1:0")),
             ("log", "format", quoted("json")),
         ];
@@ -208,11 +221,6 @@ impl Configuration {
 /// Where the configuration file of a daemon lies.
 pub(super) fn file(directory: &Path) -> PathBuf {
     directory.join("config.toml")
-}
-
-/// Where the spool of a daemon lies.
-pub(super) fn spool(directory: &Path) -> PathBuf {
-    directory.join("spool")
 }
 
 /// A TOML string; JSON's escapes are among TOML's.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::{Disk, Errno, Loss, Mark, Op, Operation, Times};
+use super::{Disk, Errno, Loss, Mark, Op, Operation, Times, Trace};
 use crate::support::daemon::Daemon;
 use crate::support::graph::{created, post};
 use crate::support::process;
@@ -194,9 +194,10 @@ async fn others_are_left_alone() {
 async fn a_daemon_can_be_watched() {
     let disk = Disk::empty();
     let daemon = disk.under(Daemon::configure()).without_broker().start().await;
+    assert_eq!(daemon.spool(), disk.spool());
     let loaded = std::fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("the daemon runs");
     assert!(loaded.contains("disk.so"), "{loaded}");
-    assert_eq!(post(&daemon.client(), [created("watched")]).await.status, 503);
+    assert_eq!(post(&daemon.client(), [created("watched")]).await.status, 202);
     daemon.signal("TERM");
     assert_eq!(daemon.wait_exit().await.code(), Some(0), "{}", daemon.log());
     disk.trace().check_whole(&disk.root());
@@ -204,7 +205,7 @@ async fn a_daemon_can_be_watched() {
 
 #[test]
 fn a_database_that_syncs_keeps_every_commit() {
-    let (disk, commits) = database("full");
+    let (disk, commits) = database("full", |_| {});
     disk.trace().check_whole(&disk.root());
     let judged = lost_commits(&disk, &commits);
     assert!(judged.checked > 1000, "only {} commits were to be there", judged.checked);
@@ -215,8 +216,27 @@ fn a_database_that_syncs_keeps_every_commit() {
 /// Whoever does not sync is found out: otherwise the test above would prove nothing.
 #[test]
 fn a_database_that_does_not_sync_loses_commits() {
-    let (disk, commits) = database("off");
+    let (disk, commits) = database("off", |_| {});
     assert!(lost_commits(&disk, &commits).lost > 0);
+}
+
+#[test]
+fn a_database_on_a_disk_that_lies_loses_commits() {
+    let (disk, commits) = database("full", Disk::fake_syncs);
+    assert!(disk.seen().faked >= 60, "{:?}", disk.seen());
+    assert!(lost_commits(&disk, &commits).lost > 0);
+}
+
+#[tokio::test]
+async fn a_record_cut_short_by_a_kill_hides_no_other() {
+    let disk = Disk::empty();
+    run_well(&disk, "printf 1 >a; sync a .; mv a b").await;
+    let whole = std::fs::read(disk.home.path().join("trace")).expect("the trace");
+    let count = disk.trace().count();
+    for lost in [1, 8, 9, 20, 40] {
+        let bytes = [&whole[..whole.len() - lost], &whole].concat();
+        assert_eq!(Trace::read(disk.base.clone(), bytes).count(), 2 * count - 1, "{lost}");
+    }
 }
 
 #[derive(Default)]
@@ -255,8 +275,9 @@ fn kept(directory: &Path) -> usize {
 }
 
 /// A watched process makes commits; with the moments when it had told of each.
-fn database(synchronous: &str) -> (Disk, Vec<Mark>) {
+fn database(synchronous: &str, spoil: impl FnOnce(&Disk)) -> (Disk, Vec<Mark>) {
     let disk = Disk::empty();
+    spoil(&disk);
     let mut command = Command::new(std::env::current_exe().expect("we are a program"));
     let child = "support::disk::tests::makes_commits";
     command.args([child, "--exact", "--ignored", "--nocapture"]);

@@ -1,0 +1,93 @@
+//! Times, sizes and foreign text as people read them.
+
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
+
+use bytesize::ByteSize;
+
+/// A length of time in its two largest units: `2 h 5 min`.
+pub(super) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let first = UNITS.iter().position(|(_, unit)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let (_, unit) = UNITS[first];
+    let words = count(seconds / unit, first);
+    match seconds % unit / UNITS.get(first + 1).map_or(u64::MAX, |(_, next)| *next) {
+        0 => words,
+        more => format!("{words} {}", count(more, first + 1)),
+    }
+}
+
+fn count(many: u64, unit: usize) -> String {
+    let (name, seconds) = UNITS[unit];
+    let plural = if seconds == DAY && many != 1 { "s" } else { "" };
+    format!("{many} {name}{plural}")
+}
+
+/// RFC 3339, to the second.
+pub(super) fn time(time: SystemTime) -> String {
+    // A damaged row may name any time; years have four digits.
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) if since < YEAR_10_000 => humantime::format_rfc3339_seconds(time).to_string(),
+        Ok(_) | Err(_) => "never".to_owned(),
+    }
+}
+
+/// Bytes in binary units: `4.0 GiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    ByteSize::b(bytes).to_string()
+}
+
+/// Text that somebody else wrote, fit for a terminal: control characters are written out.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            write!(plain, "\\u{{{:x}}}", u32::from(character)).expect("a string takes all");
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+/// `1 message`, `2 messages`.
+pub(super) fn messages(many: u64) -> String {
+    format!("{many} message{}", if many == 1 { "" } else { "s" })
+}
+
+const DAY: u64 = 24 * 60 * 60;
+const UNITS: [(&str, u64); 4] = [("day", DAY), ("h", 60 * 60), ("min", 60), ("s", 1)];
+const YEAR_10_000: Duration = Duration::from_secs(253_402_300_800);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_two_units_at_most() {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min 59 s"),
+            (2 * 3600 + 300 + 7, "2 h 5 min"),
+            (24 * 3600 + 59, "1 day"),
+            (3 * 24 * 3600 + 4 * 3600, "3 days 4 h"),
+        ] {
+            assert_eq!(age(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn no_time_is_too_odd() {
+        assert_eq!(time(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)), "2023-11-14T22:13:20Z");
+        assert_eq!(time(SystemTime::UNIX_EPOCH + Duration::from_micros(i64::MAX as u64)), "never");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(plain("a\u{1b}[31m\u{9b}é\n"), "a\\u{1b}[31m\\u{9b}é\\u{a}");
+    }
+}
