@@ -19,14 +19,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
     delivery::{Delivery, State, spool::State as Spool},
-    listener::{accept, tls::Facts},
+    listener::{accept, tls::Served},
     metrics::{self, Books, Metrics},
 };
 
@@ -40,11 +40,37 @@ pub struct Admin {
     /// Addresses of the public listener.
     pub addresses: Vec<String>,
     /// Certificate of the public listener, if it has one.
-    pub certificate: Option<Facts>,
+    pub certificate: Option<Arc<Served>>,
+    /// What has changed since the start, or would not.
+    pub news: watch::Receiver<News>,
     /// Start of the process.
     pub started: SystemTime,
     /// Cancelled when the daemon begins to stop.
     pub stopping: CancellationToken,
+}
+
+/// What has changed since the start, or would not.
+#[derive(Debug, Default)]
+pub struct News {
+    /// The last reload, if there was one.
+    pub last_reload: Option<Reload>,
+    /// Why the certificate in the files is not the one that is served, if it is not.
+    pub refused_certificate: Option<String>,
+}
+
+/// A reload of the configuration.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reload {
+    at: String,
+    ok: bool,
+    message: String,
+}
+
+impl Reload {
+    /// One that began `at` this time. What it was refused for never quotes a value.
+    pub fn new(at: SystemTime, ok: bool, message: String) -> Self {
+        Self { at: humantime::format_rfc3339_seconds(at).to_string(), ok, message }
+    }
 }
 
 #[derive(Serialize)]
@@ -57,7 +83,8 @@ struct Status<'a> {
     broker: Part,
     spool: SpoolStatus,
     notifications: Books,
-    certificate: Option<Certificate<'a>>,
+    certificate: Option<Certificate>,
+    last_reload: Option<Reload>,
 }
 
 #[derive(Serialize)]
@@ -77,9 +104,11 @@ struct SpoolStatus {
 }
 
 #[derive(Serialize)]
-struct Certificate<'a> {
-    hosts: &'a [String],
+struct Certificate {
+    hosts: Vec<String>,
     not_after: i64,
+    /// Why what stands in the files is not served.
+    refused: Option<String>,
 }
 
 impl Admin {
@@ -164,10 +193,12 @@ impl Admin {
                 oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
             },
             notifications: self.metrics.books(),
-            certificate: self
-                .certificate
-                .as_ref()
-                .map(|facts| Certificate { hosts: &facts.hosts, not_after: facts.not_after }),
+            certificate: self.certificate.as_ref().map(|served| {
+                let facts = served.facts();
+                let refused = self.news.borrow().refused_certificate.clone();
+                Certificate { hosts: facts.hosts, not_after: facts.not_after, refused }
+            }),
+            last_reload: self.news.borrow().last_reload.clone(),
         };
         serde_json::to_string_pretty(&status).expect("strings and numbers are always JSON") + "\n"
     }

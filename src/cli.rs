@@ -12,7 +12,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{self, Environment, LoadError},
+    config::{Environment, LoadError, Source},
     delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
     supervise::{self, ServeError},
@@ -154,15 +154,18 @@ pub fn run() -> ExitCode {
 }
 
 async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), Failure> {
-    let loaded = config::load(file.as_deref(), environment).map_err(|error| refuse(&error))?;
-    if let Err(error) = telemetry::start(loaded.config.log, environment) {
+    let found = Source::find(file.as_deref(), environment.clone());
+    let (loaded, source) = found
+        .and_then(|source| source.load().map(|loaded| (loaded, source)))
+        .map_err(|error| refuse(&error))?;
+    let levels = telemetry::start(loaded.config.log, environment).map_err(|error| {
         complain(&error);
-        return Err(Failure::Configuration);
-    }
+        Failure::Configuration
+    })?;
     for warning in &loaded.warnings {
         tracing::warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
     }
-    match supervise::serve(loaded.config).await {
+    match supervise::serve(loaded.config, source, levels).await {
         Ok(()) => Ok(()),
         Err(error) => {
             tracing::error!(error = %Chain(&error), "graphhook cannot go on");

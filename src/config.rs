@@ -4,6 +4,7 @@
 //! checked as a whole and becomes a [`Config`]. All mistakes are found in one run. Nothing outside this module
 //! reads files of settings or the environment.
 
+mod change;
 mod layers;
 mod load;
 mod problem;
@@ -15,7 +16,7 @@ mod tests;
 use std::{collections::HashSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    load::{Environment, LoadError, Loaded, dev, load},
+    load::{Environment, LoadError, Loaded, Reloaded, Source, dev, load},
     problem::{Problem, Problems},
     raw::{ClientStatePolicy, LogFormat, LogLevel, QueueType},
 };
@@ -65,7 +66,7 @@ pub struct Server {
 /// `[server.tls]`
 #[derive(Clone, Debug)]
 pub enum Tls {
-    /// PEM files, read at start.
+    /// PEM files, read at start and whenever they change.
     Files {
         /// The certificate, followed by its intermediates.
         certificate: PathBuf,
@@ -151,7 +152,7 @@ pub enum Topology {
 }
 
 /// A URL of `broker.urls`, known to be well formed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BrokerUrl {
     /// The URL with user and password.
     pub secret: Secret,
@@ -173,7 +174,7 @@ pub struct BrokerTls {
 }
 
 /// The client certificate for the broker, as PEM text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BrokerIdentity {
     /// Certificate chain.
     pub certificate: Vec<u8>,
@@ -190,7 +191,7 @@ pub struct Spool {
     pub bytes_max: u64,
     /// A message that no queue is bound for is set aside after this time.
     pub set_aside_after: Duration,
-    /// Bytes that may wait to be written.
+    /// Bytes that may wait to be written: `server.limits.bytes_in_flight` as it was at the start.
     pub waiting_bytes: usize,
 }
 

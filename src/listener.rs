@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use crate::{backoff::Backoff, config::Limits, error::Chain, metrics::Metrics, webhook::Webhook};
+use crate::{backoff::Backoff, error::Chain, metrics::Metrics, webhook::Webhook};
 
 /// Listening sockets with what answers on them.
 pub struct Listener {
@@ -29,7 +29,6 @@ pub struct Listener {
 struct Shared {
     tls: Option<TlsAcceptor>,
     webhook: Arc<Webhook>,
-    limits: Limits,
     metrics: Arc<Metrics>,
 }
 
@@ -62,11 +61,11 @@ impl Listener {
         sockets: Vec<TcpListener>,
         tls: Option<TlsAcceptor>,
         webhook: Arc<Webhook>,
-        limits: Limits,
+        connections_max: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(limits.connections_max));
-        Self { sockets, places, shared: Arc::new(Shared { tls, webhook, limits, metrics }) }
+        let places = Arc::new(Semaphore::new(connections_max));
+        Self { sockets, places, shared: Arc::new(Shared { tls, webhook, metrics }) }
     }
 
     /// Accepts until `stop`; then closes the sockets, lets open requests be answered, and returns when the last

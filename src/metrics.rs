@@ -85,6 +85,10 @@ pub struct Metrics {
     /// Connections that ended before they could carry a request.
     pub connections_failed: Counters<ConnectionFailure>,
     certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
+    /// Pairs of certificate and key that were found in the files while running.
+    pub tls_reloads: Counters<TlsReload>,
+    reload_successful: Gauge,
+    reload_success_timestamp: Gauge,
     conservation_error: Gauge,
     in_flight: Gauge,
 }
@@ -187,6 +191,15 @@ pub enum ConnectionFailure {
     TlsTimeout,
 }
 
+/// What became of a new pair of certificate and key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsReload {
+    /// New connections are shown it.
+    Taken,
+    /// It cannot be shown to anybody; the one before stays.
+    Refused,
+}
+
 /// A label value of a closed set.
 pub trait Label: Copy + Eq + 'static {
     /// Label names.
@@ -223,6 +236,7 @@ label!(Publish, "result", {
 });
 label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
 label!(Connect, "result", { Ready => "ready", Failed => "failed" });
+label!(TlsReload, "result", { Taken => "taken", Refused => "refused" });
 label!(ConnectionFailure, "reason", { Tls => "tls_error", TlsTimeout => "tls_timeout" });
 
 impl Label for Kind {
@@ -388,6 +402,23 @@ impl Metrics {
                 );
                 family
             },
+            tls_reloads: counters(r, "tls_reloads", "New certificates by what became of them"),
+            reload_successful: gauge(
+                r,
+                "config_last_reload_successful",
+                "1 unless the last reload of the configuration was refused",
+            ),
+            reload_success_timestamp: {
+                let gauge = Gauge::default();
+                let help = "When the configuration in force was read, unix time";
+                r.register_with_unit(
+                    "config_last_reload_success_timestamp",
+                    help,
+                    Unit::Seconds,
+                    gauge.clone(),
+                );
+                gauge
+            },
             conservation_error: gauge(
                 r,
                 "conservation_error",
@@ -409,9 +440,25 @@ impl Metrics {
         self.http_request_duration.of_label(route).observe(took.as_secs_f64());
     }
 
-    /// Says when a certificate ends, as unix time.
-    pub fn certificate(&self, host: &str, not_after: i64) {
-        self.certificate_not_after.get_or_create(&[("host", host.to_owned())]).set(not_after);
+    /// Says when the certificate of these hosts ends, as unix time; the series of hosts of `before` that are not
+    /// among them go away.
+    pub fn certificate(&self, hosts: &[String], not_after: i64, before: &[String]) {
+        let labels = |host: &String| [("host", host.clone())];
+        for host in hosts {
+            self.certificate_not_after.get_or_create(&labels(host)).set(not_after);
+        }
+        for gone in before.iter().filter(|host| !hosts.contains(host)) {
+            self.certificate_not_after.remove(&labels(gone));
+        }
+    }
+
+    /// Notes that the configuration was read, and whether it could be taken.
+    pub fn configured(&self, at: SystemTime, is_taken: bool) {
+        self.reload_successful.set(i64::from(is_taken));
+        if is_taken {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.reload_success_timestamp.set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        }
     }
 
     /// The books as they stand.

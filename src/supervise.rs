@@ -5,6 +5,8 @@
 //! `server.stop_within`: accept nothing more → answer open requests → let the replay settle → close the broker
 //! politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
 
+mod certificate;
+mod reload;
 pub mod signals;
 mod systemd;
 
@@ -13,14 +15,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::{
+    sync::watch,
+    task::{self, JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::signals::Signals;
+use self::{
+    certificate::Certificate,
+    reload::Reloader,
+    signals::{Hangups, Signals},
+};
 use crate::{
-    admin::Admin,
-    config::{Config, Tls},
+    admin::{Admin, News},
+    config::{Config, Source},
     deadline::Deadline,
     delivery::{
         Delivery,
@@ -28,9 +37,10 @@ use crate::{
     },
     listener::{
         BindError, Listener, bind,
-        tls::{Identity, TlsError, Validity},
+        tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
+    telemetry::Levels,
     webhook::Webhook,
 };
 
@@ -54,16 +64,19 @@ pub enum ServeError {
     Ended(&'static str),
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop. It reads its configuration again from `source` when it is told to.
 ///
 /// # Errors
 ///
 /// [`ServeError`] when it cannot start, or when a part of it fails for good.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
+pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(), ServeError> {
     let started = SystemTime::now();
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
-    let identity = identity(&config.server.tls, &metrics)?;
+    metrics.configured(started, true);
+    let certificate = Certificate::load(&config.server.tls, &metrics)?;
+    let served = certificate.as_ref().map(|certificate| Arc::clone(certificate.shown()));
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
@@ -76,18 +89,32 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let addresses =
         sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.to_string());
 
+    let (news, told) = watch::channel(News::default());
     let stopping = CancellationToken::new();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
-        certificate: identity.as_ref().map(|identity| identity.facts.clone()),
+        certificate: served.clone(),
+        news: told,
         started,
         stopping: stopping.clone(),
     };
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
-    let acceptor = identity.as_ref().map(Identity::acceptor);
-    let listener = Listener::new(sockets, acceptor, webhook, config.server.limits, Arc::clone(&metrics));
+    let (acceptor, connections_max) = (served.map(Served::acceptor), config.server.limits.connections_max);
+    let listener =
+        Listener::new(sockets, acceptor, Arc::clone(&webhook), connections_max, Arc::clone(&metrics));
+    let stop_within = config.server.stop_within;
+    let reloader = Reloader {
+        source: Arc::new(source),
+        config: Arc::new(config),
+        certificate,
+        hangups,
+        webhook,
+        levels,
+        metrics: Arc::clone(&metrics),
+        news,
+    };
 
     let mut tasks = Tasks::default();
     tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
@@ -95,6 +122,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tasks.start(Part::Replay, |stop| replay.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, stop));
     tasks.start(Part::Listener, |stop| listener.run(stop));
+    tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
     systemd::ready();
 
@@ -110,31 +138,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
     systemd::stopping();
     stopping.cancel();
-    tasks.stop_all(config.server.stop_within, &mut signals).await;
+    tasks.stop_all(stop_within, &mut signals).await;
     balance(&metrics);
     failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
-}
-
-/// Reads the certificate and shows its end in the metrics.
-fn identity(tls: &Tls, metrics: &Metrics) -> Result<Option<Identity>, TlsError> {
-    let Tls::Files { certificate, private_key } = tls else {
-        return Ok(None);
-    };
-    let identity = Identity::load(certificate, private_key)?;
-    let facts = &identity.facts;
-    for host in &facts.hosts {
-        metrics.certificate(host, facts.not_after);
-    }
-    match facts.validity(SystemTime::now()) {
-        Validity::Valid(_) => {}
-        Validity::Expired => {
-            error!(hosts = ?facts.hosts, "the certificate has expired: Graph does not deliver to it")
-        }
-        Validity::NotYet => {
-            error!(hosts = ?facts.hosts, "the certificate is not valid yet: is the clock right?")
-        }
-    }
-    Ok(Some(identity))
 }
 
 /// The spool's thread, as a task.
@@ -161,6 +167,7 @@ fn balance(metrics: &Metrics) {
 /// The long tasks, in the order in which they stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
+    Reload,
     Listener,
     Replay,
     Broker,
@@ -169,10 +176,12 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 5] = [Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
+    const STOP_ORDER: [Self; 6] =
+        [Self::Reload, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
 
     fn as_str(self) -> &'static str {
         match self {
+            Self::Reload => "reload",
             Self::Listener => "public listener",
             Self::Replay => "replay",
             Self::Broker => "broker connection",

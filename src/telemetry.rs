@@ -13,7 +13,9 @@ use std::{
 };
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use crate::config::{Environment, Log, LogFormat, LogLevel};
 
@@ -28,12 +30,16 @@ pub enum TelemetryError {
     AlreadySet,
 }
 
+/// Changes what is logged while the program runs.
+#[derive(Clone, Debug)]
+pub struct Levels(reload::Handle<Targets, Registry>);
+
 /// Starts logging to standard error or to journald.
 ///
 /// # Errors
 ///
 /// [`TelemetryError`]
-pub fn start(log: Log, environment: &Environment) -> Result<(), TelemetryError> {
+pub fn start(log: Log, environment: &Environment) -> Result<Levels, TelemetryError> {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match resolve(log.format, environment) {
         LogFormat::Json => Box::new(tracing_subscriber::fmt::layer().json().with_writer(io::stderr)),
         LogFormat::Journald => Box::new(tracing_journald::layer().map_err(TelemetryError::NoJournal)?),
@@ -47,8 +53,18 @@ pub fn start(log: Log, environment: &Environment) -> Result<(), TelemetryError> 
             )
         }
     };
-    let logged = tracing_subscriber::registry().with(layer.with_filter(targets(log.level)));
-    logged.try_init().map_err(|_| TelemetryError::AlreadySet)
+    let (filter, handle) = reload::Layer::new(targets(log.level));
+    let logged = tracing_subscriber::registry().with(layer.with_filter(filter));
+    logged.try_init().map_err(|_| TelemetryError::AlreadySet)?;
+    Ok(Levels(handle))
+}
+
+impl Levels {
+    /// Logs from this level on.
+    pub fn set(&self, level: LogLevel) {
+        // It fails only without a subscriber, and then nobody would hear of it.
+        drop(self.0.reload(targets(level)));
+    }
 }
 
 /// Systemd names the journal's stream in `JOURNAL_STREAM` when standard error leads there.

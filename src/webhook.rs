@@ -7,9 +7,11 @@ mod body;
 mod handshake;
 mod reply;
 pub mod route;
+mod rules;
+mod tally;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Instant, SystemTime},
 };
 
@@ -25,28 +27,26 @@ use tracing::{Instrument, debug, debug_span, warn};
 use self::{
     reply::{Refusal, Reply},
     route::Target,
+    rules::Rules,
+    tally::Tally,
 };
 use crate::{
     config::{Config, Limits},
     deadline::Deadline,
     delivery::{Delivery, Receipts},
-    envelope::{Router, properties::Arrival, quarantined},
+    envelope::{properties::Arrival, quarantined},
     failpoint::{self, Point},
-    metrics::{Handshake, Metrics, Outcome, Route},
+    metrics::{Handshake, Metrics, Route},
     notification::Batch,
     telemetry::Sparse,
-    verify::{Verified, Verifier},
+    verify::Verified,
 };
 
 /// Answers the requests of the public listener.
 #[derive(Debug)]
 pub struct Webhook {
-    paths: Vec<String>,
-    limits: Limits,
+    rules: RwLock<Arc<Rules>>,
     memory: body::Memory,
-    answer_within: std::time::Duration,
-    verifier: Verifier,
-    router: Router,
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
     unavailable: Sparse,
@@ -66,12 +66,8 @@ impl Webhook {
     /// Puts the stages of the road together.
     pub fn new(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) -> Self {
         Self {
-            paths: config.server.paths.clone(),
-            limits: config.server.limits,
-            memory: body::Memory::new(config.server.limits.bytes_in_flight),
-            answer_within: config.server.answer_within,
-            verifier: Verifier::new(&config.client_states),
-            router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
+            rules: RwLock::new(Arc::new(Rules::of(config))),
+            memory: body::Memory::default(),
             delivery,
             metrics,
             unavailable: Sparse::default(),
@@ -79,14 +75,27 @@ impl Webhook {
         }
     }
 
-    /// Answers one request. Its deadline begins here, with the last byte of its head.
+    /// Judges by this configuration from now on. Requests whose head has arrived go on with the one before.
+    pub fn adopt(&self, config: &Config) {
+        let rules = Arc::new(Rules::of(config));
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// The limits that hold for a new connection.
+    pub fn limits(&self) -> Limits {
+        self.rules().limits
+    }
+
+    /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of
+    /// the configuration.
     pub async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let owed = Deadline::after(self.answer_within);
+        let rules = self.rules();
+        let owed = Deadline::after(rules.answer_within);
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let span = debug_span!("request", request = %arrival.request);
-        let (route, reply) = self.route(request, owed, arrival).instrument(span).await;
+        let (route, reply) = self.route(&rules, request, owed, arrival).instrument(span).await;
         let mut answer = reply.into_answer(arrival.request, version);
         if is_head {
             // Hyper leaves it in over HTTP/2, where it is a protocol error.
@@ -96,8 +105,18 @@ impl Webhook {
         answer
     }
 
-    async fn route(&self, request: Request<Incoming>, owed: Deadline, arrival: Arrival) -> (Route, Reply) {
-        match route::target(request.method(), request.uri().path(), &self.paths) {
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn route(
+        &self,
+        rules: &Rules,
+        request: Request<Incoming>,
+        owed: Deadline,
+        arrival: Arrival,
+    ) -> (Route, Reply) {
+        match route::target(request.method(), request.uri().path(), &rules.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
             Target::Nowhere => (Route::Other, Reply::Refusal(Refusal::NotFound)),
             Target::WrongMethod(allowed) => {
@@ -113,15 +132,21 @@ impl Webhook {
                     self.metrics.handshakes.count(Handshake::Refused);
                     (Route::Handshake, Reply::Refusal(Refusal::BadToken))
                 }
-                Ok(None) => (Route::Notifications, self.notifications(request, owed, arrival).await),
+                Ok(None) => (Route::Notifications, self.notifications(rules, request, owed, arrival).await),
             },
         }
     }
 
-    async fn notifications(&self, request: Request<Incoming>, owed: Deadline, arrival: Arrival) -> Reply {
+    async fn notifications(
+        &self,
+        rules: &Rules,
+        request: Request<Incoming>,
+        owed: Deadline,
+        arrival: Arrival,
+    ) -> Reply {
         let (head, mut body) = request.into_parts();
         let received = match media(&head.headers) {
-            Ok(()) => self.receive(&mut body, owed, arrival).await,
+            Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
             Err(refusal) => Err(refusal),
         };
         match received {
@@ -149,17 +174,17 @@ impl Webhook {
     /// Takes one POST from Graph to an answer. No 2xx without receipts for every item that is believed.
     async fn receive(
         &self,
+        rules: &Rules,
         body: &mut Incoming,
         owed: Deadline,
         arrival: Arrival,
     ) -> Result<Receipts, Refusal> {
-        let body_owed = owed.or_after(self.limits.body_within);
-        let whole = body::read(body, self.limits.body_bytes_max, &self.memory, body_owed).await?; // no more, no later
+        let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
         let bytes = &whole.bytes;
-        let batch = Batch::parse(bytes, self.limits.items_max)?; // what was said
-        let verified = self.verifier.verify(batch); // what we believe
+        let batch = Batch::parse(bytes, rules.limits.items_max)?; // what was said
+        let verified = rules.verifier.verify(batch); // what we believe
         let tally = Tally::of(&verified, &self.metrics);
-        let envelopes = self.router.address(&verified, bytes, arrival); // where it goes
+        let envelopes = rules.router.address(&verified, bytes, arrival); // where it goes
         let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
         self.set_aside(&verified, arrival);
         tally.settle(&receipts);
@@ -200,49 +225,5 @@ fn media(headers: &HeaderMap) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::Unsupported)
-    }
-}
-
-/// The books of one request: what was received has exactly one outcome, whatever happens to the request.
-struct Tally<'a> {
-    authentic: usize,
-    refused: usize,
-    /// Published and spooled, once the answer is 202.
-    settled: (usize, usize),
-    metrics: &'a Metrics,
-}
-
-impl<'a> Tally<'a> {
-    /// Counts what was received, now that the verdicts are known.
-    fn of(verified: &Verified<'_>, metrics: &'a Metrics) -> Self {
-        let (authentic, refused) = (verified.authentic(), verified.refused());
-        for notification in authentic
-            .iter()
-            .map(|item| &item.notification)
-            .chain(refused.iter().map(|item| &item.notification))
-        {
-            metrics.received.count(notification.kind);
-        }
-        for item in refused {
-            metrics.refused.count(item.reason);
-        }
-        Self { authentic: authentic.len(), refused: refused.len(), settled: (0, 0), metrics }
-    }
-
-    /// The request is answered 202, and this is what the answer rests on.
-    fn settle(mut self, receipts: &Receipts) {
-        debug_assert_eq!(receipts.published() + receipts.spooled(), self.authentic);
-        self.settled = (receipts.published(), receipts.spooled());
-    }
-}
-
-impl Drop for Tally<'_> {
-    /// A request that failed, or whose client hung up, ends here as well: Graph will repeat its items.
-    fn drop(&mut self) {
-        let (published, spooled) = self.settled;
-        self.metrics.outcomes.count_many(Outcome::Published, published);
-        self.metrics.outcomes.count_many(Outcome::Spooled, spooled);
-        self.metrics.outcomes.count_many(Outcome::Unavailable, self.authentic - published - spooled);
-        self.metrics.outcomes.count_many(Outcome::Refused, self.refused);
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn run(
     let log = Log { level: if simulate { LogLevel::Warn } else { LogLevel::Debug }, format: LogFormat::Text };
     let started = telemetry::start(log, environment).context("no log");
     let ran = match started {
-        Ok(()) => try_run(listen, simulate).await,
+        Ok(_) => try_run(listen, simulate).await,
         Err(error) => Err(error),
     };
     ran.map_err(|error| {
@@ -66,7 +66,8 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let socket = bind(listen.unwrap_or_else(|| default_address(simulate)), "public").await?;
     let address = socket.local_addr()?;
     let acceptor = Some(identity.acceptor());
-    let listener = Listener::new(vec![socket], acceptor, webhook, config.server.limits, Arc::clone(&metrics));
+    let connections_max = config.server.limits.connections_max;
+    let listener = Listener::new(vec![socket], acceptor, webhook, connections_max, Arc::clone(&metrics));
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();

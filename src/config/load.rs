@@ -16,7 +16,7 @@ use super::{
 use crate::secret::Secret;
 
 /// The environment, captured once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// All variables whose value is UTF-8.
     pub variables: BTreeMap<String, String>,
@@ -31,6 +31,22 @@ pub struct Loaded {
     pub name: String,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
+}
+
+/// Where a configuration comes from, kept so that it can be read again.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    environment: Environment,
+}
+
+/// A configuration that can take the place of the one that runs.
+pub struct Reloaded {
+    /// The configuration.
+    pub config: Config,
+    /// What works but deserves a look.
+    pub warnings: Vec<Problem>,
+    layers: Layers,
 }
 
 /// Why there is no configuration.
@@ -85,10 +101,56 @@ fn find_file(named: Option<&Path>) -> Result<PathBuf, LoadError> {
 ///
 /// [`LoadError`]; with [`LoadError::Wrong`] comes everything that is wrong.
 pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Loaded, LoadError> {
-    let path = find_file(named)?;
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
-    Ok(load_text(&path.display().to_string(), &text, environment)?)
+    read(&find_file(named)?, environment).map(|(loaded, _)| loaded)
+}
+
+impl Source {
+    /// The file that was named, else the first default one that exists; and these variables, for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NoFile`]
+    pub fn find(named: Option<&Path>, environment: Environment) -> Result<Self, LoadError> {
+        Ok(Self { path: find_file(named)?, environment })
+    }
+
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`].
+    pub fn load(&self) -> Result<Loaded, LoadError> {
+        read(&self.path, &self.environment).map(|(loaded, _)| loaded)
+    }
+
+    /// The same for a daemon that runs with `running`: what cannot change under it is a problem too.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`].
+    pub fn reload(&self, running: &Config) -> Result<Reloaded, LoadError> {
+        let (Loaded { mut config, name: _, warnings }, layers) = read(&self.path, &self.environment)?;
+        let fixed = running.fixed_against(&config);
+        if !fixed.is_empty() {
+            let problem = |(key, message)| Problem::at(key, layers.origin(key), message);
+            return Err(Problems(fixed.into_iter().map(problem).collect()).into());
+        }
+        config.spool.clone_from(&running.spool);
+        Ok(Reloaded { config, warnings, layers })
+    }
+}
+
+impl Reloaded {
+    /// Something about a key that turned out to be wrong when it was tried.
+    pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
+        Problem::at(key, self.layers.origin(key), message)
+    }
+}
+
+fn read(path: &Path, environment: &Environment) -> Result<(Loaded, Layers), LoadError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+    Ok(load_layers(&path.display().to_string(), &text, environment)?)
 }
 
 /// The configuration of `dev`: all defaults, and one secret. The listener's address and certificate are the
@@ -100,14 +162,18 @@ pub fn dev(secret: &Secret, spool: &Path) -> Config {
     config
 }
 
-/// The same for a text that is already in memory.
+/// As [`load`], for a text that is already in memory.
 pub(super) fn load_text(name: &str, text: &str, environment: &Environment) -> Result<Loaded, Problems> {
+    load_layers(name, text, environment).map(|(loaded, _)| loaded)
+}
+
+fn load_layers(name: &str, text: &str, environment: &Environment) -> Result<(Loaded, Layers), Problems> {
     let file = Layer::from_toml(name, text).map_err(Problems)?;
     let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
     let (raw, problems) = extract(&mut layers);
     let problems = without_references(problems, &raw);
     let loaded = resolve(raw, &layers, environment, problems)?;
-    Ok(Loaded { name: name.to_owned(), ..loaded })
+    Ok((Loaded { name: name.to_owned(), ..loaded }, layers))
 }
 
 /// Merges the layers. Serde stops at the first mistake; taking the key it stumbled over out of its layer and

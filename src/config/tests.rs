@@ -253,6 +253,32 @@ fn broker_urls_are_shown_without_what_is_secret() {
 }
 
 #[test]
+fn what_takes_a_restart_is_found_and_the_rest_is_not() {
+    let config = |text: &str| load(&format!("{text}\n{LEAST}"), &[]).expect(text).config;
+    let running = config("");
+    let differing = |text: &str| {
+        let found = running.fixed_against(&config(text));
+        found.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    for live in [
+        "",
+        "[server]\npaths = [\"/x\"]\nanswer_within = \"1s\"",
+        "[server.tls]\ncertificate = \"/x\"\nprivate_key = \"/y\"",
+        "[server.limits]\nbody = \"1MiB\"\nbytes_in_flight = \"2MiB\"\nitems = 1\nhandshake_within = \"1s\"",
+        "[server.limits]\nheader_within = \"1s\"\nbody_within = \"1s\"",
+        "[[client_states]]\nname = \"more\"\nsecret = \"secret\"",
+        "[broker]\nrouting_key = \"x\"\nclient_state = \"redact\"",
+        "[log]\nlevel = \"debug\"",
+    ] {
+        assert_eq!(differing(live), [""; 0], "{live}");
+    }
+    assert_eq!(differing("[server.tls]\nmode = \"off\""), ["server.tls.mode"]);
+    // The spool's share of memory was settled at the start, at 256 MiB.
+    let large = "[server.limits]\nbody = \"300MiB\"\nbytes_in_flight = \"1GiB\"\n[broker]\nin_flight_bytes = \"1GiB\"";
+    assert_eq!(differing(large), ["broker.in_flight_bytes", "server.limits.body"]);
+}
+
+#[test]
 fn nothing_prints_a_secret() {
     let text =
         "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n[broker]\nurls = [\"amqp://u:hunter2@h/\"]\n";

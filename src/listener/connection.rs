@@ -24,14 +24,16 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
         debug!(%error, "the connection ended before it began");
         return;
     }
+    // A connection keeps the limits it began with, whatever is reloaded.
+    let limits = shared.webhook.limits();
     let Some(tls) = &shared.tls else {
-        return http(stream, shared, stop).await;
+        return http(stream, shared, &limits, stop).await;
     };
-    let handshake = Deadline::after(shared.limits.handshake_within).limit(tls.accept(stream));
+    let handshake = Deadline::after(limits.handshake_within).limit(tls.accept(stream));
     // Who has not got through the handshake has no request that the stop should wait for.
     let Some(shaken) = stop.run_until_cancelled(handshake).await else { return };
     match shaken {
-        Ok(Ok(stream)) => http(stream, shared, stop).await,
+        Ok(Ok(stream)) => http(stream, shared, &limits, stop).await,
         Ok(Err(error)) => {
             shared.metrics.connections_failed.count(ConnectionFailure::Tls);
             debug!(%error, "no TLS handshake");
@@ -43,7 +45,7 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
     }
 }
 
-async fn http<S>(stream: S, shared: &Shared, stop: CancellationToken)
+async fn http<S>(stream: S, shared: &Shared, limits: &Limits, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -63,13 +65,13 @@ where
             Ok::<_, Infallible>(answer.response)
         }
     });
-    let builder = builder(&shared.limits);
+    let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = closing.cancelled() => None,
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
-        () = open.none_for(shared.limits.header_within) => None,
+        () = open.none_for(limits.header_within) => None,
     };
     let ended = match ended {
         Some(ended) => ended,

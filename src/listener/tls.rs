@@ -1,41 +1,47 @@
-//! Certificate and key → what rustls needs to serve them.
+//! Certificate and key, from two files to what is shown to clients.
+
+mod facts;
+mod served;
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::{
-    CipherSuite, ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::aws_lc_rs::default_provider,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    sign::CertifiedKey,
 };
 use tokio_rustls::TlsAcceptor;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use zeroize::Zeroizing;
 
-/// A certificate with its key, ready to serve.
+pub use self::{
+    facts::{Facts, Validity},
+    served::Served,
+};
+
+/// A certificate with its key, known to belong together.
 pub struct Identity {
-    config: Arc<ServerConfig>,
+    key: Arc<CertifiedKey>,
     /// What the certificate says of itself.
     pub facts: Facts,
 }
 
-/// What an operator wants to know of a certificate.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Facts {
-    /// Names and addresses it is good for.
-    pub hosts: Vec<String>,
-    /// Begin of its validity, unix time.
-    pub not_before: i64,
-    /// End of its validity, unix time.
-    pub not_after: i64,
-    /// Whether it vouches for itself.
-    pub is_self_signed: bool,
-    /// Certificates in the file, its own among them.
-    pub chain_len: usize,
+/// What the two files held at one moment, not understood yet.
+pub struct Pem {
+    certificate: PathBuf,
+    private_key: PathBuf,
+    chain: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
 }
+
+/// Tells one content of the two files from another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Digest([u8; 32]);
 
 /// Why certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +72,57 @@ pub enum TlsError {
     /// They do not belong together, or rustls knows no such key.
     #[error("certificate and private key cannot be used together")]
     Mismatch(#[source] rustls::Error),
+    /// No client would trust it any more.
+    #[error("the certificate has expired")]
+    Expired,
+    /// No client would trust it yet.
+    #[error("the certificate is not valid yet; is the clock right?")]
+    NotYet,
+    /// A certificate of the file was not issued by the one after it.
+    #[error("the chain is not in order: the certificate comes first, then each one's issuer")]
+    Disordered,
+}
+
+impl Pem {
+    /// Reads both files.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Unreadable`]
+    pub fn read(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
+        let read = |path: &Path| {
+            fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
+        };
+        let (chain, key) = (read(certificate)?, Zeroizing::new(read(private_key)?));
+        Ok(Self { certificate: certificate.to_owned(), private_key: private_key.to_owned(), chain, key })
+    }
+
+    /// The same for the same content, wherever it lies.
+    pub fn digest(&self) -> Digest {
+        Digest::of([&*self.chain, &**self.key])
+    }
+
+    /// Understands it.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] names the file; it never quotes one.
+    pub fn identity(&self) -> Result<Identity, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(&self.chain).collect::<Result<Vec<_>, _>>();
+        let chain =
+            chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
+        let chain = chain.map_err(|source| TlsError::NotPem {
+            path: self.certificate.clone(),
+            what: "certificate",
+            source,
+        })?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|source| TlsError::NotPem {
+            path: self.private_key.clone(),
+            what: "private key",
+            source,
+        })?;
+        Identity::new(chain, key)
+    }
 }
 
 impl Identity {
@@ -75,25 +132,7 @@ impl Identity {
     ///
     /// [`TlsError`] names the file; it never quotes one.
     pub fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
-        let (chain_pem, key_pem) = (read(certificate)?, read(private_key)?);
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(&chain_pem)
-            .collect::<Result<_, _>>()
-            .and_then(
-                |chain: Vec<_>| {
-                    if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) }
-                },
-            )
-            .map_err(|source| TlsError::NotPem {
-                path: certificate.to_owned(),
-                what: "certificate",
-                source,
-            })?;
-        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|source| TlsError::NotPem {
-            path: private_key.to_owned(),
-            what: "private key",
-            source,
-        })?;
-        Self::new(chain, key)
+        Pem::read(certificate, private_key)?.identity()
     }
 
     /// Checks that both belong together.
@@ -103,90 +142,46 @@ impl Identity {
     /// [`TlsError::NotX509`], [`TlsError::Mismatch`]
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
         let facts = Facts::of(&chain)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Mismatch)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(TlsError::Mismatch)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ignore_client_order = true;
-        Ok(Self { config: Arc::new(config), facts })
+        let key = CertifiedKey::from_der(chain, key, &default_provider()).map_err(TlsError::Mismatch)?;
+        Ok(Self { key: Arc::new(key), facts })
     }
 
-    /// What accepts connections with this identity.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
-    }
-}
-
-/// Where the present lies in a certificate's life.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Validity {
-    /// Before its begin.
-    NotYet,
-    /// Within, with this much left.
-    Valid(Duration),
-    /// After its end.
-    Expired,
-}
-
-impl Facts {
-    /// Where `now` lies in its life.
-    pub fn validity(&self, now: SystemTime) -> Validity {
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        match u64::try_from(self.not_after - now) {
-            _ if now < self.not_before => Validity::NotYet,
-            Ok(left) => Validity::Valid(Duration::from_secs(left)),
-            Err(_) => Validity::Expired,
+    /// Whether clients can be expected to trust it; what runs is not given up for a pair that fails here.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Expired`], [`TlsError::NotYet`], [`TlsError::Disordered`]
+    pub fn fit(&self, now: SystemTime) -> Result<(), TlsError> {
+        match self.facts.validity(now) {
+            Validity::Expired => Err(TlsError::Expired),
+            Validity::NotYet => Err(TlsError::NotYet),
+            Validity::Valid(_) if !self.facts.is_in_order => Err(TlsError::Disordered),
+            Validity::Valid(_) => Ok(()),
         }
     }
 
-    fn of(chain: &[CertificateDer<'_>]) -> Result<Self, TlsError> {
-        let certificate = chain.first().ok_or(TlsError::NotX509)?;
-        let (_, x509) = X509Certificate::from_der(certificate).map_err(|_| TlsError::NotX509)?;
-        let names = x509.subject_alternative_name().ok().flatten();
-        let hosts = names.into_iter().flat_map(|names| &names.value.general_names).filter_map(host).collect();
-        let validity = x509.validity();
-        Ok(Self {
-            hosts,
-            not_before: validity.not_before.timestamp(),
-            not_after: validity.not_after.timestamp(),
-            is_self_signed: x509.issuer() == x509.subject(),
-            chain_len: chain.len(),
-        })
+    /// What accepts connections with this identity for ever.
+    pub fn acceptor(self) -> TlsAcceptor {
+        Arc::new(Served::new(self)).acceptor()
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "only names and addresses are hosts")]
-fn host(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match bytes.len() {
-            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| std::net::Ipv4Addr::from(bytes).to_string()),
-            _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()),
-        },
-        _ => None,
+impl Digest {
+    /// The digest of these parts, told apart by their lengths.
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in parts {
+            context.update(&part.len().to_be_bytes());
+            context.update(part);
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        Self(digest)
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
-}
-
-/// AES-128 with SHA-256 first: handshakes hash a great deal, and processors have SHA-256 built in, but not
-/// SHA-384. It takes about a quarter off the cost of a handshake.
-fn provider() -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    let is_later = |suite: CipherSuite| {
-        !matches!(
-            suite,
-            CipherSuite::TLS13_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-        )
-    };
-    provider.cipher_suites.sort_by_key(|suite| is_later(suite.suite()));
-    provider
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.facts.fmt(f)
+    }
 }

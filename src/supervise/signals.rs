@@ -1,9 +1,8 @@
-//! SIGTERM and SIGINT stop; a second one hurries. SIGHUP is named and ignored.
+//! SIGTERM and SIGINT stop; a second one hurries. SIGHUP reloads.
 
 use std::io;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
-use tracing::warn;
 
 /// A signal that stops the daemon.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,13 +13,16 @@ pub enum Signal {
     Interrupt,
 }
 
-/// The signals this process listens to from the moment of its making.
+/// The signals to stop that this process listens to from the moment of its making.
 #[derive(Debug)]
 pub struct Signals {
     term: Stream,
     interrupt: Stream,
-    hangup: Stream,
 }
+
+/// SIGHUP, from the moment of its making; from then on it never ends the process.
+#[derive(Debug)]
+pub struct Hangups(Stream);
 
 impl Signals {
     /// Begins to listen.
@@ -29,11 +31,7 @@ impl Signals {
     ///
     /// Whatever the system says.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        Ok(Self { term: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next signal to stop.
@@ -42,14 +40,30 @@ impl Signals {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn stop(&mut self) -> Signal {
-        loop {
-            tokio::select! {
-                _ = self.term.recv() => return Signal::Term,
-                _ = self.interrupt.recv() => return Signal::Interrupt,
-                _ = self.hangup.recv() => {
-                    warn!("this version does not reload its configuration; restart it to apply changes");
-                }
-            }
+        tokio::select! {
+            _ = self.term.recv() => Signal::Term,
+            _ = self.interrupt.recv() => Signal::Interrupt,
         }
+    }
+}
+
+impl Hangups {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one. Those that came since the last count as one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) {
+        // There is always a next one: the stream ends with the runtime.
+        let (Some(()) | None) = self.0.recv().await;
     }
 }

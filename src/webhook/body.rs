@@ -1,14 +1,19 @@
 //! Reading a request's body: no more than the limit, no later than the deadline, and without a copy when it
 //! comes in one piece.
 
-use std::{error::Error, sync::Arc};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::deadline::Deadline;
+use crate::{config::Limits, deadline::Deadline};
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,54 +28,73 @@ pub(super) enum BodyError {
     Broken,
 }
 
-/// Room for the bytes of all bodies that are being read or delivered. Handshakes need none.
+/// The bytes of all bodies that are being read or delivered. Handshakes need none.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Arc<AtomicUsize>);
+
+/// The bytes of one body, taken from the room for all of them until this is dropped.
 #[derive(Debug)]
-pub(super) struct Memory(Arc<Semaphore>);
+struct Held {
+    taken: usize,
+    all: Arc<AtomicUsize>,
+}
 
 /// A whole body, with the room it takes until this is dropped.
 #[derive(Debug)]
 pub(super) struct Whole {
     pub(super) bytes: Bytes,
-    _held: Option<OwnedSemaphorePermit>,
+    _held: Held,
 }
 
 impl Memory {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes)))
+    fn hold(&self) -> Held {
+        Held { taken: 0, all: Arc::clone(&self.0) }
     }
+}
 
-    /// Room for bytes that have arrived: who announces much and sends little takes little.
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, BodyError> {
-        let bytes = u32::try_from(bytes).map_err(|_| BodyError::TooLarge)?;
-        Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| BodyError::NoRoom)
+impl Held {
+    /// Takes room for bytes that have arrived: who announces much and sends little takes little. The bound is the
+    /// request's own, since a reload may change it.
+    fn take(&mut self, bytes: usize, bytes_max: usize) -> Result<(), BodyError> {
+        let more = |all: usize| all.checked_add(bytes).filter(|&all| all <= bytes_max);
+        let taken = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.map_err(|_| BodyError::NoRoom)?;
+        self.taken += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 
 /// Reads the whole body. One that comes in one piece is not copied.
 pub(super) async fn read(
     body: &mut Incoming,
-    bytes_max: usize,
+    limits: &Limits,
     memory: &Memory,
     owed: Deadline,
 ) -> Result<Whole, BodyError> {
-    if body.size_hint().lower() > bytes_max as u64 {
+    if body.size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(BodyError::TooLarge);
     }
-    owed.limit(gather(Limited::new(body, bytes_max), memory)).await.unwrap_or(Err(BodyError::TooSlow))
+    let gathered = gather(Limited::new(body, limits.body_bytes_max), memory.hold(), limits.bytes_in_flight);
+    owed.or_after(limits.body_within).limit(gathered).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn gather(mut body: Limited<&mut Incoming>, memory: &Memory) -> Result<Whole, BodyError> {
+async fn gather(
+    mut body: Limited<&mut Incoming>,
+    mut held: Held,
+    bytes_in_flight: usize,
+) -> Result<Whole, BodyError> {
     let mut first = Bytes::new();
     // Put together at once: a body of single bytes must not cost a handle, and the buffer behind it, for each.
     let mut more = BytesMut::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(failure)?.into_data() else { continue };
-        let room = memory.take(piece.len())?;
-        match &mut held {
-            Some(held) => held.merge(room),
-            None => held = Some(room),
-        }
+        held.take(piece.len(), bytes_in_flight)?;
         if first.is_empty() && more.is_empty() {
             first = piece;
         } else {

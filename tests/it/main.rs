@@ -9,6 +9,7 @@ mod handshake;
 mod http;
 mod notifications;
 mod quarantine;
+mod reload;
 mod shutdown;
 mod spool_cli;
 pub mod support;

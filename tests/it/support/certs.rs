@@ -60,6 +60,16 @@ impl Authority {
         self.server_between((2020, 1, 1), (2049, 12, 31))
     }
 
+    /// A certificate for these DNS names, good until 2048.
+    pub fn server_for(&self, names: &[&str]) -> Pair {
+        let mut params = parameters("localhost");
+        let name = |name: &&str| SanType::DnsName((*name).try_into().expect("a DNS name"));
+        params.subject_alt_names = names.iter().map(name).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_after = date_time_ymd(2048, 12, 31);
+        self.sign(params)
+    }
+
     /// As [`Authority::server`], good from the first to the second day (year, month, day).
     pub fn server_between(&self, from: (i32, u8, u8), until: (i32, u8, u8)) -> Pair {
         let mut params = parameters("localhost");

@@ -17,7 +17,7 @@ use hyper::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use self::configuration::{CLIENT_STATE, CONNECTION_UP, Configuration, SECRET};
+pub use self::configuration::{CLIENT_STATE, CONNECTION_UP, Configuration, NEXT_SECRET, SECRET};
 pub use self::metrics::Metrics;
 use super::certs::{Authority, Files};
 use super::eventually::{eventually, seen_within};

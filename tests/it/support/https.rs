@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -33,6 +34,7 @@ pub struct Client {
     versions: Vec<&'static SupportedProtocolVersion>,
     kept: Mutex<Option<Sender>>,
     drivers: Mutex<JoinSet<()>>,
+    opened: Arc<AtomicU64>,
 }
 
 /// An answer, read to its end.
@@ -66,7 +68,18 @@ impl Client {
             versions: vec![&TLS13, &TLS12],
             kept: Mutex::default(),
             drivers: Mutex::default(),
+            opened: Arc::default(),
         }
+    }
+
+    /// Counts its connections here.
+    pub fn counted(self, opened: &Arc<AtomicU64>) -> Self {
+        Self { opened: Arc::clone(opened), ..self }
+    }
+
+    /// How many connections it has made.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Speaks HTTP/1.1 only.
@@ -93,6 +106,7 @@ impl Client {
             versions: self.versions.clone(),
             kept: Mutex::default(),
             drivers: Mutex::default(),
+            opened: Arc::default(),
         }
     }
 
@@ -120,11 +134,21 @@ impl Client {
     /// A TLS connection for bytes written by hand.
     pub async fn raw(&self) -> Raw {
         let client = self.fresh().http1();
-        Raw { stream: client.connect().await.expect("the server takes connections") }
+        client.raw_with(client.tls()).await
+    }
+
+    /// The same with a configuration of [`Client::tls`], which remembers sessions.
+    pub async fn raw_with(&self, config: Arc<ClientConfig>) -> Raw {
+        Raw { stream: self.connect_with(config).await.expect("the server takes connections") }
     }
 
     /// A new connection, through the TLS handshake; its certificate and version can be asked of it.
     pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        self.connect_with(self.tls()).await
+    }
+
+    /// What it tells rustls, with an empty memory of sessions.
+    pub fn tls(&self) -> Arc<ClientConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&self.versions)
@@ -132,11 +156,16 @@ impl Client {
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         config.alpn_protocols.clone_from(&self.protocols);
+        Arc::new(config)
+    }
+
+    async fn connect_with(&self, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
         let connecting = async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
             let name = ServerName::try_from(HOST_NAME).expect("localhost is a name");
-            TlsConnector::from(Arc::new(config)).connect(name, stream).await
+            TlsConnector::from(config).connect(name, stream).await
         };
         within(REPLY_BOUND, "a TLS connection", connecting).await
     }
@@ -250,6 +279,11 @@ impl Raw {
     /// Ends our side of the connection; the server's can still be read.
     pub async fn finish(&mut self) {
         self.stream.shutdown().await.expect("the connection stands");
+    }
+
+    /// Whether TLS went on from an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// The connection itself.

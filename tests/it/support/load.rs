@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -26,6 +27,18 @@ pub struct Plan {
     rate: Option<u32>,
     retries: bool,
     disk: Option<Arc<Disk>>,
+    opened: Arc<AtomicU64>,
+}
+
+/// Which secret the subscriptions have.
+#[derive(Clone, Copy)]
+pub enum Secrets {
+    /// The first.
+    Old,
+    /// Half of them have moved to the next.
+    Both,
+    /// All have moved.
+    New,
 }
 
 /// Clients at work. They end when this is dropped.
@@ -33,6 +46,7 @@ pub struct Load {
     oracle: Arc<Oracle>,
     orders: watch::Sender<Orders>,
     clients: JoinSet<()>,
+    opened: Arc<AtomicU64>,
 }
 
 /// What the clients are told while they work.
@@ -40,6 +54,7 @@ pub struct Load {
 struct Orders {
     address: SocketAddr,
     ca: PathBuf,
+    secrets: Secrets,
     stop: bool,
 }
 
@@ -54,6 +69,7 @@ impl Plan {
             rate: None,
             retries: false,
             disk: None,
+            opened: Arc::default(),
         }
     }
 
@@ -95,13 +111,14 @@ impl Plan {
 
     /// Sets the clients to work.
     pub fn start(self, daemon: &Daemon) -> Load {
-        let orders = Orders { address: daemon.public(), ca: daemon.ca().to_owned(), stop: false };
+        let (address, ca) = (daemon.public(), daemon.ca().to_owned());
+        let orders = Orders { address, ca, secrets: Secrets::Old, stop: false };
         let (orders, watched) = watch::channel(orders);
         let mut clients = JoinSet::new();
         for number in 0..self.clients {
             clients.spawn(Worker::new(self.clone(), number, watched.clone()).work());
         }
-        Load { oracle: self.oracle, orders, clients }
+        Load { oracle: self.oracle, orders, clients, opened: self.opened }
     }
 }
 
@@ -117,6 +134,16 @@ impl Load {
             orders.address = daemon.public();
             orders.ca = daemon.ca().to_owned();
         });
+    }
+
+    /// From now on the items come from subscriptions with these secrets.
+    pub fn move_to(&self, secrets: Secrets) {
+        self.orders.send_modify(|orders| orders.secrets = secrets);
+    }
+
+    /// How many connections the clients have made.
+    pub fn connections(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Waits until `more` items than now were answered 202.
@@ -167,7 +194,7 @@ struct Stop;
 
 impl Worker {
     fn new(plan: Plan, number: u32, mut orders: watch::Receiver<Orders>) -> Self {
-        let client = connect(number, &orders.borrow_and_update());
+        let client = connect(&plan, number, &orders.borrow_and_update());
         let clock = plan.rate.map(|rate| clock(plan.clients, rate));
         Self { plan, number, orders, client, clock }
     }
@@ -177,7 +204,8 @@ impl Worker {
         let sizes = self.plan.batches.clone();
         let from = usize::try_from(self.number).expect("a small number");
         for size in sizes.into_iter().cycle().skip(from) {
-            let items = issue(&self.plan, size);
+            let secrets = self.orders.borrow().secrets;
+            let items = issue(&self.plan, secrets, size);
             let body = collection(items.iter().map(|item| self.plan.oracle.text(*item)));
             if let Err(Stop) = self.deliver(&items, &body).await {
                 return;
@@ -212,7 +240,7 @@ impl Worker {
             if orders.stop {
                 return Err(Stop);
             }
-            self.client = connect(self.number, &orders);
+            self.client = connect(&self.plan, self.number, &orders);
         }
         Ok(())
     }
@@ -226,15 +254,19 @@ impl Worker {
 }
 
 /// A client of the daemon that they are told to go to: every second one by HTTP/1.1.
-fn connect(number: u32, orders: &Orders) -> Client {
-    let client = Client::new(orders.address, &orders.ca);
+fn connect(plan: &Plan, number: u32, orders: &Orders) -> Client {
+    let client = Client::new(orders.address, &orders.ca).counted(&plan.opened);
     if number.is_multiple_of(2) { client } else { client.http1() }
 }
 
-fn issue(plan: &Plan, count: usize) -> Vec<Item> {
+fn issue(plan: &Plan, secrets: Secrets, count: usize) -> Vec<Item> {
     let sender = |number: u64| match plan.forged_one_in {
         Some(items) if number.is_multiple_of(items) => Sender::Forger,
-        Some(_) | None => Sender::Graph,
+        Some(_) | None => match secrets {
+            Secrets::Old => Sender::Graph,
+            Secrets::Both if number.is_multiple_of(2) => Sender::Graph,
+            Secrets::Both | Secrets::New => Sender::Renewed,
+        },
     };
     (0..count).map(|_| plan.oracle.issue_by(sender)).collect()
 }

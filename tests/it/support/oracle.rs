@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use self::books::Books;
 pub use self::verdict::{Report, Verdict};
-use super::daemon::{Daemon, SECRET};
+use super::daemon::{Daemon, NEXT_SECRET, SECRET};
 use super::disk::Mark;
 use super::eventually::seen_within;
 use super::queue::{Amqp, Delivered};
@@ -38,6 +38,8 @@ pub struct Item(u64);
 pub enum Sender {
     /// It does: Microsoft Graph sent it.
     Graph,
+    /// It knows the one that takes the secret's place.
+    Renewed,
     /// It guesses.
     Forger,
 }
@@ -122,6 +124,11 @@ impl Oracle {
     /// How many items were answered 202.
     pub fn accepted(&self) -> u64 {
         self.books().accepted
+    }
+
+    /// Whether all items of this sender were answered 202.
+    pub fn is_settled(&self, sender: Sender) -> bool {
+        self.books().is_settled(sender)
     }
 
     /// How many requests were answered 503.
@@ -211,6 +218,7 @@ impl Oracle {
 fn text(item: Item, sender: Sender, name: &str) -> String {
     let secret = match sender {
         Sender::Graph => SECRET,
+        Sender::Renewed => NEXT_SECRET,
         Sender::Forger => "a guess",
     };
     let id = if item.0.is_multiple_of(3) { String::new() } else { format!(r#""id":"{name}","#) };

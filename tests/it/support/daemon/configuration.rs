@@ -33,6 +33,9 @@ pub const CLIENT_STATE: &str = "test";
 /// The secret of that entry.
 pub const SECRET: &str = "the secret that the tests' subscriptions share";
 
+/// A secret to take its place.
+pub const NEXT_SECRET: &str = "the secret that the tests' subscriptions move to";
+
 impl Configuration {
     pub(super) fn new() -> Self {
         Self {

@@ -79,10 +79,14 @@ impl Books {
         let promised = |entry: &Entry| {
             let accepted = entry.accepted.as_ref()?;
             let holds = accepted.mark.is_none_or(&holds);
-            (holds && entry.sender == Sender::Graph).then_some(())
+            (holds && entry.sender != Sender::Forger).then_some(())
         };
         let all = self.items.iter().enumerate();
         all.filter_map(|(at, entry)| promised(entry).map(|()| Item(number(at)))).collect()
+    }
+
+    pub(super) fn is_settled(&self, sender: Sender) -> bool {
+        self.items.iter().filter(|entry| entry.sender == sender).all(|entry| entry.accepted.is_some())
     }
 
     pub(super) fn report(&self) -> Report {

@@ -126,7 +126,7 @@ pub(super) fn judge(oracle: &Oracle, obligations: &[Item], taken: &Taken) -> Ver
         verdict.report.quarantined += 1;
         let Some(item) = verdict.known(oracle, message) else { continue };
         seen.entry(item).or_default().insert(&message.message_id);
-        if oracle.books().sender(item) == Sender::Graph {
+        if oracle.books().sender(item) != Sender::Forger {
             verdict.doubted.push(oracle.id(item));
         }
     }
