@@ -53,7 +53,7 @@ proptest! {
         let mut model = BTreeMap::<u64, (Record, Option<bool>)>::new();
         for (number, deed) in deeds.into_iter().enumerate() {
             let mut changes = Changes::default();
-            let some = record(number as u64, match deed { Deed::Append { bytes, .. } => bytes, _ => 0 });
+            let some = record(number as u64, match deed { Deed::Append { bytes, .. } => bytes, Deed::Remove(_) | Deed::Park(..) | Deed::Reopen => 0 });
             let pick = |which: usize| model.keys().nth(which % model.len().max(1)).copied();
             match deed {
                 Deed::Append { is_parked, .. } => {
@@ -112,7 +112,7 @@ fn places_grow_whatever_the_clock_says() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut store = Store::open(directory.path()).expect("a store");
     let some = record(1, 1);
-    let mut append = |store: &mut Store, now| {
+    let append = |store: &mut Store, now| {
         let changes = Changes { append: vec![(&some, None)], ..Changes::default() };
         store.commit(&changes, now).expect("a commit")[0]
     };
