@@ -4,7 +4,7 @@
 //! a log to one bit. But each row carries its own checksum, so no structure around it needs to be right for it to
 //! be believed: the [`page`]s are searched for [`cell`]s, and a cell counts if its checksum fits. The write-ahead
 //! log ([`wal`]) is laid over the file ([`overlay`]) as far as its frames prove themselves. Before SQLite opens a
-//! log, [`judge`] tells whether SQLite would lose some of it.
+//! log, [`judge()`] tells whether SQLite would lose some of it.
 //!
 //! What is found beyond the rows SQLite would show are rows that were deleted or never committed, and only where
 //! there is damage.
