@@ -25,7 +25,7 @@ pub struct Envelope {
     pub message_id: MessageId,
     /// Routing key.
     pub routing_key: RoutingKey,
-    /// The item; a slice of the request's body unless something in it was redacted.
+    /// The item: a slice of the request's body, or a copy.
     pub body: Bytes,
     /// Everything else.
     pub properties: Properties,
@@ -55,7 +55,7 @@ impl Router {
             message_id: message_id(notification, arrival),
             routing_key: self.template.key(notification, &item.client_state),
             body: match self.client_state {
-                ClientStatePolicy::Keep => body.slice_ref(notification.raw.as_bytes()),
+                ClientStatePolicy::Keep => kept(body, notification.raw.as_bytes()),
                 ClientStatePolicy::Redact => redacted(notification),
             },
             properties: Properties::of(notification, arrival).with(CLIENT_STATE, &item.client_state),
@@ -73,6 +73,12 @@ pub fn quarantined(item: &Refused<'_>, arrival: Arrival) -> Envelope {
         body: Bytes::copy_from_slice(item.notification.raw.as_bytes()),
         properties: Properties::of(&item.notification, arrival).with(REASON, reason),
     }
+}
+
+/// A slice of the request's body, or a copy if most of the body is not this item: while a message waits for its
+/// confirm it is charged for its own bytes, and must not keep many more in memory.
+fn kept(body: &Bytes, raw: &[u8]) -> Bytes {
+    if raw.len() < body.len() / 4 { Bytes::copy_from_slice(raw) } else { body.slice_ref(raw) }
 }
 
 fn message_id(notification: &Notification<'_>, arrival: Arrival) -> MessageId {

@@ -19,7 +19,7 @@ use lapin::{
     BasicProperties, Channel, Confirmation, ErrorKind,
     message::BasicReturnMessage,
     options::BasicPublishOptions,
-    protocol::AMQPErrorKind,
+    protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::{
@@ -69,7 +69,7 @@ impl PublisherError {
     fn is_about_the_message(&self) -> bool {
         match self {
             Self::Closed(error) => {
-                matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)))
+                matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::CONTENTTOOLARGE | AMQPSoftError::PRECONDITIONFAILED)))
             }
             Self::Unconfirmed | Self::NotConfirming | Self::Nameless => false,
         }

@@ -15,7 +15,7 @@ use tracing::{debug, info};
 use super::{
     Cause, Fate, Late, Link,
     publisher::Parcel,
-    spool::{Held, Outgoing, Spool, store::Limit},
+    spool::{Held, Outgoing, Spool, store::Limit, trouble::Fault},
 };
 use crate::{
     backoff::Backoff,
@@ -44,6 +44,8 @@ struct Flight {
     fate: oneshot::Receiver<Fate>,
     /// Its bytes, if it counts towards the window.
     bytes: Option<usize>,
+    /// Nothing else of the replay was in flight.
+    is_alone: bool,
 }
 
 /// A message whose fate is known.
@@ -51,6 +53,7 @@ struct Landed {
     held: Held,
     fate: Fate,
     bytes: Option<usize>,
+    is_alone: bool,
 }
 
 impl Replay {
@@ -78,7 +81,7 @@ impl Replay {
                     width.send_replace(self.limit());
                 }
                 Some((held, fate)) = self.late.recv() => {
-                    flights.push(land(Flight { held, fate, bytes: None }));
+                    flights.push(land(Flight { held, fate, bytes: None, is_alone: false }));
                 }
                 () = stop.cancelled() => break,
                 Some(batch) = async { pause.passed().await; taken.next().await }, if self.has_room() => {
@@ -116,10 +119,10 @@ impl Replay {
         senders.replay.try_send(Parcel { envelope: Arc::new(envelope), fate, _room: None }).ok()?;
         self.in_flight.0 += 1;
         self.in_flight.1 += bytes;
-        Some(Flight { held, fate: told, bytes: Some(bytes) })
+        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone: self.is_careful })
     }
 
-    fn settle(&mut self, Landed { held, fate, bytes }: Landed) {
+    fn settle(&mut self, Landed { held, fate, bytes, is_alone }: Landed) {
         if let Some(bytes) = bytes {
             self.in_flight.0 -= 1;
             self.in_flight.1 -= bytes;
@@ -137,6 +140,8 @@ impl Replay {
                     held.failed(fault);
                     self.failures += 1;
                 }
+                // It may be this message that the session broke over: others go first next time.
+                None if is_alone && cause == Cause::Closed => held.failed(Fault::Nacked),
                 None => {
                     self.is_careful |= cause == Cause::Closed && bytes.is_some();
                     drop(held);
@@ -147,8 +152,8 @@ impl Replay {
 }
 
 async fn land(flight: Flight) -> Landed {
-    let Flight { held, fate, bytes } = flight;
-    Landed { held, fate: fate.await.unwrap_or(Err(Cause::Closed)), bytes }
+    let Flight { held, fate, bytes, is_alone } = flight;
+    Landed { held, fate: fate.await.unwrap_or(Err(Cause::Closed)), bytes, is_alone }
 }
 
 /// What the spool gives while there is a broker. A batch is asked for when the stream is polled.

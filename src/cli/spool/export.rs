@@ -12,11 +12,12 @@ use clap::Args;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::{Outcome, Place, patiently};
+use super::{Outcome, Place, open, patiently};
 use crate::{
     cli::words,
     config::Environment,
     delivery::spool::{
+        inspect::hidden,
         record::Record,
         store::{Limit, Store, spooled_at},
     },
@@ -43,14 +44,15 @@ Each line is an object: seq, spooled_at, message_id, routing_key, type,
 timestamp, headers, and body as a string, or body_base64 if it is not UTF-8.
 Bodies are complete, and so contain clientState, unless --redact is given:
 keep the file as you keep the secret. A message that cannot be read is left
-out, and the exit code is 1.
+out, and the exit code is 1; so it is when damage may hide messages.
 
 Example:
   graphhook spool export --output /root/spool.jsonl";
 
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Outcome> {
     let Arguments { place, output, force, redact } = arguments;
-    let store = place.open(environment)?;
+    let directory = place.find(environment)?.directory;
+    let store = open(&directory)?;
     let Counted { written, unreadable } = match &output {
         None => write(&store, io::stdout().lock(), redact).await?,
         Some(path) => {
@@ -65,7 +67,11 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     if unreadable > 0 {
         writeln!(io::stderr(), "{} cannot be read: graphhook spool verify", words::messages(unreadable))?;
     }
-    Ok(super::judged(unreadable == 0))
+    let hidden = hidden(&directory)?;
+    if let Some(why) = hidden {
+        writeln!(io::stderr(), "this may not be all of the spool: {why}")?;
+    }
+    Ok(super::judged(unreadable == 0 && hidden.is_none()))
 }
 
 #[derive(Default)]

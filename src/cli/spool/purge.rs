@@ -153,6 +153,6 @@ async fn remove(store: &mut Store, selection: &Selection, is_in_use: bool) -> an
 }
 
 /// Messages deleted in one transaction.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 /// Least time for the daemon between two transactions.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -7,7 +7,10 @@ use serde::Serialize;
 use super::{Found, Outcome, open};
 use crate::{
     cli::words,
-    delivery::spool::store::{Limit, OpenError, Store},
+    delivery::spool::{
+        inspect::hidden,
+        store::{Limit, OpenError, Store},
+    },
     error::Chain,
 };
 
@@ -24,7 +27,11 @@ struct Report {
 
 pub(super) fn run(found: &Found, json: bool) -> anyhow::Result<Outcome> {
     let report = match open(&found.directory) {
-        Ok(store) => Report::of(&store),
+        Ok(store) => {
+            let mut report = Report::of(&store);
+            report.file.extend(hidden(&found.directory)?.map(str::to_owned));
+            report
+        }
         Err(error) => match error.downcast::<OpenError>()? {
             OpenError::Damaged(why) => Report { file: vec![Chain(&*why).to_string()], ..Report::default() },
             error @ (OpenError::Newer { .. } | OpenError::Directory(_)) => return Err(error.into()),

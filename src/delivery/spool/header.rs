@@ -50,6 +50,13 @@ pub(super) fn log_of(path: &Path) -> PathBuf {
     log.into()
 }
 
+/// The shared index of that log.
+pub(super) fn index_of(path: &Path) -> PathBuf {
+    let mut index = path.as_os_str().to_owned();
+    index.push("-shm");
+    index.into()
+}
+
 /// "SQLite file format", section 1.3: "The Database Header".
 fn judge(header: &[u8; HEADER_BYTES]) -> Header {
     let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

@@ -87,6 +87,21 @@ pub fn beside(directory: &Path) -> io::Result<Vec<Beside>> {
     Ok(files)
 }
 
+/// Why there may be more messages than SQLite shows, if so.
+///
+/// # Errors
+///
+/// Whatever the system says.
+pub fn hidden(directory: &Path) -> io::Result<Option<&'static str>> {
+    Ok(if !is_in_use(directory)? && !is_sound(directory)? {
+        Some("its log is in doubt, and hides messages until a daemon has mended it")
+    } else if beside(directory)?.iter().any(|file| file.is_awaited) {
+        Some("a damaged file stands beside it, whose messages are not saved yet")
+    } else {
+        None
+    })
+}
+
 /// What a daemon would find that starts with this directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outlook {

@@ -55,6 +55,12 @@ pub struct Keeper {
     handed_out: u64,
     /// What was settled and is not written yet.
     settled: HashMap<u64, Fate>,
+    /// The highest place that was ever given.
+    last_seq: u64,
+    /// What stands in the way of a fresh file must be moved first.
+    must_move: bool,
+    /// Whether a message that had trouble goes before one that had none.
+    parked_first: bool,
     /// Messages that are saved from damaged files.
     rescues: Vec<Rescue>,
     /// Delivered while a rescue may still find them.
@@ -83,6 +89,9 @@ impl Keeper {
             held: HashSet::new(),
             handed_out: 0,
             settled: HashMap::new(),
+            last_seq: 0,
+            must_move: false,
+            parked_first: false,
             rescues: Vec::new(),
             delivered: HashSet::new(),
             has_chores: true,
@@ -180,9 +189,7 @@ impl Keeper {
         if appends.is_empty() {
             return (admitted, refused);
         }
-        if self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
-            self.set_aside("the file is gone from its directory");
-        }
+        self.notice_deletion();
         let sizes: Vec<u64> = appends.iter().map(disk_bytes).collect();
         let mut room = match self.make_room(sizes.iter().sum()) {
             Ok(room) => room,
@@ -315,7 +322,11 @@ impl Keeper {
         let is_held = |seq| held.contains(&seq);
         // Messages that had trouble do not keep others from leaving.
         let few = Limit { items: limit.items.div_ceil(4), bytes: limit.bytes / 4 };
-        let mut found = store.due(SystemTime::now(), few, is_held)?;
+        self.parked_first = !self.parked_first;
+        let mut found = match limit.items {
+            1 if !self.parked_first => Vec::new(),
+            _ => store.due(SystemTime::now(), few, is_held)?,
+        };
         let rest = Limit { items: limit.items - found.len().min(limit.items), ..limit };
         if rest.items > 0 {
             let waiting = store.waiting(self.handed_out, rest, is_held)?;
@@ -376,6 +387,8 @@ impl Keeper {
 
     fn close(mut self) {
         self.write(Vec::new());
+        self.notice_deletion();
+        self.finish_rescues_of_deleted();
         if let Some(Err(error)) = self.store.take().map(Store::close) {
             warn!(error = %Chain(&error), "the spool did not close cleanly; the next start mends it");
         }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::{
     Aside, header,
@@ -37,6 +37,8 @@ pub(super) enum Step {
         /// Messages put back.
         restored: usize,
     },
+    /// It cannot be read now.
+    Later,
     /// Nothing is left in it.
     Done,
 }
@@ -50,24 +52,54 @@ impl Rescue {
         Self { source: Source::Store { store: Box::new(store), after: 0 }, restored: 0 }
     }
 
-    /// Puts the next messages into `store`, but for those that were delivered meanwhile.
+    /// Where the file is, if it has a name.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File { path, .. } => Some(path),
+            Source::Store { .. } => None,
+        }
+    }
+
+    /// Puts the next messages into `store`, but for those that were delivered meanwhile. A step that fails is done
+    /// again: what it found is nowhere else.
     pub(super) fn step(
         &mut self,
         store: &mut Store,
         is_delivered: impl Fn(u64) -> bool,
     ) -> Result<Step, StoreError> {
         let next = match &mut self.source {
-            Source::Store { store: old, after } => next_rows(old, after),
+            Source::Store { store: old, after } => next_rows(old, *after),
             Source::File { path, salvage } => next_pages(path, salvage, store)?,
         };
-        let Some((mut found, name, position)) = next else {
-            self.finish();
-            return Ok(Step::Done);
+        let (mut found, name, before) = match next {
+            Next::Found(found, name, before) => (found, name, before),
+            Next::Later => return Ok(Step::Later),
+            Next::End => {
+                self.finish();
+                return Ok(Step::Done);
+            }
+        };
+        let last = found.last().map_or(before, |(seq, _)| *seq);
+        let place = match &self.source {
+            Source::File { salvage: Some(salvage), .. } => salvage.place(),
+            Source::File { salvage: None, .. } | Source::Store { .. } => last,
         };
         found.retain(|(seq, _)| !is_delivered(*seq));
-        let restored = store.restore(&found, &name, position)?;
-        self.restored += restored as u64;
-        Ok(Step::More { restored })
+        match store.restore(&found, &name, place) {
+            Ok(restored) => {
+                self.restored += restored as u64;
+                if let Source::Store { after, .. } = &mut self.source {
+                    *after = last;
+                }
+                Ok(Step::More { restored })
+            }
+            Err(error) => {
+                if let Source::File { salvage: Some(salvage), .. } = &mut self.source {
+                    salvage.seek_to(before);
+                }
+                Err(error)
+            }
+        }
     }
 
     fn finish(&self) {
@@ -85,26 +117,34 @@ impl Rescue {
     }
 }
 
-type Found = (Vec<(u64, Record)>, String, u64);
-
-fn next_rows(old: &Store, after: &mut u64) -> Option<Found> {
-    let found = match old.list(*after, AT_ONCE) {
-        Ok(found) => found,
-        Err(error) => {
-            error!(%error, "the rest of the deleted spool file cannot be read");
-            return None;
-        }
-    };
-    *after = found.last()?.0.seq;
-    let records = found.into_iter().filter_map(|(found, _)| Some((found.seq, found.record?)));
-    Some((records.collect(), "deleted".to_owned(), *after))
+/// What comes next out of a file.
+enum Next {
+    /// Messages, the name to remember the file by, and the place before them.
+    Found(Vec<(u64, Record)>, String, u64),
+    /// It cannot be read now.
+    Later,
+    /// Nothing.
+    End,
 }
 
-fn next_pages(
-    path: &Path,
-    salvage: &mut Option<Box<Salvage>>,
-    store: &Store,
-) -> Result<Option<Found>, StoreError> {
+fn next_rows(old: &Store, after: u64) -> Next {
+    let found = match old.list(after, AT_ONCE) {
+        Ok(found) => found,
+        Err(StoreError::Busy | StoreError::Full) => return Next::Later,
+        Err(error) => {
+            error!(%error, "the rest of the deleted spool file cannot be read");
+            return Next::End;
+        }
+    };
+    if found.is_empty() {
+        return Next::End;
+    }
+    // A row that cannot be read is lost with the file that was deleted; the others are not.
+    let records = found.into_iter().filter_map(|(found, _)| Some((found.seq, found.record?)));
+    Next::Found(records.collect(), "deleted".to_owned(), after)
+}
+
+fn next_pages(path: &Path, salvage: &mut Option<Box<Salvage>>, store: &Store) -> Result<Next, StoreError> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let opened = match salvage {
         Some(opened) => opened,
@@ -114,18 +154,19 @@ fn next_pages(
                 salvage.insert(Box::new(opened))
             }
             Err(error) => {
-                error!(%error, file = %path.display(), "a damaged spool file cannot be read at all");
-                return Ok(None);
+                debug!(%error, file = %path.display(), "a damaged spool file cannot be opened now");
+                return Ok(Next::Later);
             }
         },
     };
-    Ok(opened.next().map(|found| (found, name, opened.place())))
+    let before = opened.place();
+    Ok(opened.next().map_or(Next::End, |found| Next::Found(found, name, before)))
 }
 
 /// Gives the file a name under which it is not read again; it stays for people to look at.
 fn retire(path: &Path) -> io::Result<()> {
-    let retired = path.to_string_lossy().replace(Aside::Damaged.as_str(), Aside::Salvaged.as_str());
-    let retired = PathBuf::from(retired);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let retired = path.with_file_name(name.replace(Aside::Damaged.as_str(), Aside::Salvaged.as_str()));
     for (from, to) in [(header::log_of(path), header::log_of(&retired)), (path.to_owned(), retired)] {
         match fs::rename(from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

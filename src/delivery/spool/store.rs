@@ -182,6 +182,16 @@ impl Store {
         self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
     }
 
+    /// The highest place it has given.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Has it give higher places than this one: messages from another file may come back to theirs.
+    pub fn raise(&mut self, last_seq: u64) {
+        self.last_seq = self.last_seq.max(last_seq);
+    }
+
     /// Whether our file still stands where it was opened. Commits to a file that was deleted are lost.
     pub fn is_in_place(&self) -> bool {
         identity_of(&self.path).is_ok_and(|identity| identity == self.identity)

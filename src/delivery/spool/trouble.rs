@@ -101,7 +101,7 @@ impl Retry {
 /// Pause before the second try.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause: when queue and binding are there again, everything is on its way within this time.
-const PAUSE_LONGEST: Duration = Duration::from_secs(60);
+pub(super) const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 /// A message is known to close channels when it has been alone on one, this many times.
 const REJECTED_MAX: u32 = 3;
 

@@ -159,10 +159,11 @@ async fn with_little_memory_it_refuses_and_lives() {
     let cut = Cut::to_port(Node::shared().port()).await;
     let configuration = Daemon::configure()
         .broker(Node::shared().url_by(cut.port()))
-        .set("server.limits", "bytes_in_flight", "\"4MiB\"")
+        .set("server.limits", "body", "\"1MiB\"")
+        .set("server.limits", "bytes_in_flight", "\"1MiB\"")
         .set("broker", "confirm_within", "\"300ms\"")
         .before("ulimit -d 262144");
-    let scene = Scene::with(configuration, |plan| plan.clients(80).batches(&[100, 300])).await;
+    let scene = Scene::with(configuration, |plan| plan.clients(24).batches(&[100, 300])).await;
     scene.connected().await;
     scene.accepts(5000).await;
     cut.stall_answers();

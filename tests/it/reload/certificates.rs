@@ -239,7 +239,9 @@ async fn a_bad_certificate_is_refused_and_the_old_one_stays() {
         })
         .await;
         assert_eq!(shown(&scene.client()).await, der(&first), "{words}");
-        assert_eq!(scene.daemon.log().matches(REFUSAL).count(), index + 1, "{}", scene.daemon.log());
+        // A look may fall between the two files, once.
+        let complaints = scene.daemon.log().matches(REFUSAL).count();
+        assert!((index + 1..=2 * (index + 1)).contains(&complaints), "{}", scene.daemon.log());
         // A signal does not make it better.
         let last = reload(&scene.daemon).await;
         assert!(last["message"].as_str().is_some_and(|message| message.contains(words)), "{last}");

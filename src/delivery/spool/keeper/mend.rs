@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -53,16 +53,15 @@ impl Keeper {
         let Some(store) = self.store.take() else { return };
         self.metrics.spool_damaged.inc();
         error!(why, "the spool file is not trusted any more; what it holds is saved into a fresh one");
+        self.last_seq = self.last_seq.max(store.last_seq());
         if store.is_in_place() {
             // Closing writes nothing: the log stays as it is.
             drop(store);
-            match move_aside(&self.settings.directory, SystemTime::now()) {
-                Ok(path) => self.rescues.push(Rescue::of_file(path)),
-                Err(error) => warn!(%error, "the file cannot be moved aside yet"),
-            }
         } else {
             self.rescues.push(Rescue::of_store(store));
         }
+        // Also of a file that is gone, something may be left: a log, an index that would be taken for the new file's.
+        self.must_move = true;
         // Its messages come back at their old places.
         self.handed_out = 0;
         self.reopen();
@@ -70,24 +69,31 @@ impl Keeper {
 
     fn reopen(&mut self) {
         if let Err(error) = self.open() {
-            error!(%error, "the spool cannot be opened");
-            self.reopen_at = Instant::now() + REOPEN_AFTER;
+            self.give_up(&error);
         }
     }
 
     /// Opens the file, or a fresh one if that is damaged. What is the system's fault is tried again later.
     pub(super) fn open(&mut self) -> Result<(), SpoolError> {
+        self.try_open(false)
+    }
+
+    fn try_open(&mut self, is_second_try: bool) -> Result<(), SpoolError> {
         let directory = self.settings.directory.clone();
         let opened = self.lock().and_then(|()| {
-            if self.rescues.is_empty() {
-                self.rescues.extend(left_behind(&directory)?.into_iter().map(Rescue::of_file));
+            if self.must_move {
+                move_aside(&directory, SystemTime::now())?;
+                self.must_move = false;
             }
-            let judgement = judge(&header::log_of(&directory.join(store::FILE)))?;
-            Ok(judgement)
+            self.find_left_behind()?;
+            judge(&header::log_of(&directory.join(store::FILE)))
         });
         let store = match opened {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
                 return Err(SpoolError::InUse(directory));
+            }
+            Err(error) if error.raw_os_error() == Some(EIO) && !self.must_move => {
+                Err(OpenError::Damaged(error.into()))
             }
             Err(error) => Err(OpenError::Directory(error.into())),
             Ok(Judgement::Whole | Judgement::Torn) => Store::open(&directory),
@@ -95,7 +101,8 @@ impl Keeper {
             Ok(Judgement::Doubtful) => Err(OpenError::Damaged("the end of its log is in doubt".into())),
         };
         match store {
-            Ok(store) => {
+            Ok(mut store) => {
+                store.raise(self.last_seq);
                 self.has_chores = true;
                 self.store = Some(store);
                 self.show_state(State::Ready);
@@ -109,16 +116,24 @@ impl Keeper {
             Err(OpenError::Damaged(why)) => {
                 error!(why = %Chain(&*why), "the spool file is damaged; what it holds is saved into a fresh one");
                 self.metrics.spool_damaged.inc();
-                match move_aside(&directory, SystemTime::now()) {
-                    Ok(path) => self.rescues.push(Rescue::of_file(path)),
-                    Err(error) => {
-                        self.give_up(&error);
-                        return Ok(());
-                    }
+                self.must_move = true;
+                if is_second_try {
+                    self.give_up(&*why);
+                    return Ok(());
                 }
-                self.open()
+                self.try_open(true)
             }
         }
+    }
+
+    /// Damaged files that are not being saved yet, of this run or of an earlier one that was interrupted.
+    fn find_left_behind(&mut self) -> io::Result<()> {
+        for path in left_behind(&self.settings.directory)? {
+            if !self.rescues.iter().any(|rescue| rescue.path() == Some(&path)) {
+                self.rescues.push(Rescue::of_file(path));
+            }
+        }
+        Ok(())
     }
 
     /// For now: it is tried again.
@@ -140,9 +155,30 @@ impl Keeper {
                 self.lock = Some(lock);
                 Ok(())
             }
-            Err(TryLockError::WouldBlock) if self.lock.is_some() => Ok(()),
+            Err(TryLockError::WouldBlock) if self.has_locked(&lock) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
             Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether this is the file that we hold the lock of.
+    fn has_locked(&self, file: &File) -> bool {
+        let inode = |file: &File| file.metadata().map(|file| (file.dev(), file.ino())).ok();
+        self.lock.as_ref().is_some_and(|ours| inode(ours).is_some() && inode(ours) == inode(file))
+    }
+
+    /// What is written to a file that was deleted is lost with us.
+    pub(super) fn notice_deletion(&mut self) {
+        if self.store.as_ref().is_some_and(|store| !store.is_in_place()) {
+            self.set_aside("the file is gone from its directory");
+        }
+    }
+
+    /// What a deleted file holds can be read only as long as we live.
+    pub(super) fn finish_rescues_of_deleted(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        for rescue in self.rescues.iter_mut().filter(|rescue| rescue.path().is_none()) {
+            while let Ok(Step::More { .. }) = rescue.step(store, |seq| self.delivered.contains(&seq)) {}
         }
     }
 
@@ -161,6 +197,7 @@ impl Keeper {
 
     /// Returns whether there is more to do.
     fn try_chores(&mut self) -> Result<bool, StoreError> {
+        self.notice_deletion();
         let Some(store) = &mut self.store else { return Ok(false) };
         if let Some(rescue) = self.rescues.first_mut() {
             let delivered = &self.delivered;
@@ -172,8 +209,11 @@ impl Keeper {
                     self.metrics.spool_salvaged.inc_by(restored as u64);
                     self.shared.arrived.notify_one();
                 }
-                Step::Done => {
-                    self.rescues.remove(0);
+                Step::Done => drop(self.rescues.remove(0)),
+                // The next one, meanwhile.
+                Step::Later => {
+                    self.rescues.rotate_left(1);
+                    return Ok(false);
                 }
             }
             if self.rescues.is_empty() {
@@ -205,21 +245,26 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Moves the file and its log away, under a name that says when; the shared index is of no use.
-fn move_aside(directory: &Path, now: SystemTime) -> io::Result<PathBuf> {
+/// Moves the file away with its log and the index of that, under a name that says when.
+fn move_aside(directory: &Path, now: SystemTime) -> io::Result<()> {
     failpoint::reached(Point::SpoolBeforeAside);
     let from = directory.join(store::FILE);
     let to = aside(directory, Aside::Damaged, store::micros(now));
-    for (from, to) in [(header::log_of(&from), header::log_of(&to)), (from.clone(), to.clone())] {
-        match fs::rename(from, to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    // Somebody may have the index open: a fresh file must not get it.
+    let done = [
+        fs::remove_file(header::index_of(&from)),
+        fs::rename(header::log_of(&from), header::log_of(&to)),
+        fs::rename(&from, &to),
+    ];
+    if let Some(error) =
+        done.into_iter().filter_map(Result::err).find(|error| error.kind() != io::ErrorKind::NotFound)
+    {
+        return Err(error);
     }
     store::sync_directory(directory)?;
     failpoint::reached(Point::SpoolAfterAside);
     info!(file = %to.display(), "moved aside");
-    Ok(to)
+    Ok(())
 }
 
 /// Damaged files of an earlier run that was interrupted.
@@ -228,7 +273,8 @@ fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
-        let Some(name) = name.to_str().filter(|name| name.starts_with(&prefix)) else { continue };
+        let is_ours = |name: &&str| name.starts_with(&prefix) && !name.ends_with("-shm");
+        let Some(name) = name.to_str().filter(is_ours) else { continue };
         files.push(directory.join(name.strip_suffix("-wal").unwrap_or(name)));
     }
     files.sort();
@@ -238,5 +284,7 @@ fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The file that one daemon at a time has locked.
 pub(in super::super) const LOCK: &str = "lock";
+/// The disk gave no answer.
+const EIO: i32 = 5;
 /// Time between two tries to open a file.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);

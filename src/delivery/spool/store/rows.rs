@@ -6,7 +6,10 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, types::ValueRef};
 
 use super::{
-    super::{record::Record, trouble::Trouble},
+    super::{
+        record::Record,
+        trouble::{PAUSE_LONGEST, Trouble},
+    },
     Store, StoreError, micros,
 };
 
@@ -64,9 +67,11 @@ impl Store {
     ) -> Result<Vec<Found>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT seq, crc, message_id, routing_key, properties, body FROM trouble JOIN parked USING (seq)
-             WHERE retry_at <= ?1 ORDER BY retry_at",
+             WHERE retry_at <= ?1 OR retry_at > ?2 ORDER BY retry_at",
         )?;
-        take(statement.query([micros(now).cast_signed()])?, limit, skip)
+        // No pause is that long: the clock was set back.
+        let impossible = now + 2 * PAUSE_LONGEST;
+        take(statement.query([micros(now).cast_signed(), micros(impossible).cast_signed()])?, limit, skip)
     }
 
     /// Messages behind `after` in order, parked or not, each with its trouble: for people to look at.
