@@ -1,4 +1,5 @@
-# Shows that the tests can fail: `tests/run --mutants [NAME...]`, which reads this file.
+# Shows that the tests can fail: `tests/run --mutants [NAME...]`, which reads this file. `--mutants --check` only looks
+# whether all mutants still apply, which takes a second.
 #
 # Each patch in tests/mutants takes one thing away on which the promise rests; the tests that it names must notice.
 # It is applied to a copy of the tree in target/mutants, which has a target directory of its own, so that a
@@ -6,7 +7,8 @@
 # names a test that is gone is a failure of this command, not a mutant killed.
 
 mutants() { # [NAME...]
-    local home=${CARGO_TARGET_DIR:-$PWD/target}/mutants patches=() name
+    local home=${CARGO_TARGET_DIR:-$PWD/target}/mutants patches=() name only_check=
+    if [ "${1-}" = --check ]; then only_check=1 && shift; fi
     mkdir -p "$home"
     home=$(cd "$home" && pwd)
     tree=$home/tree log=$home/log
@@ -15,10 +17,11 @@ mutants() { # [NAME...]
         patches+=("tests/mutants/$name.patch")
     done
     [ $# -gt 0 ] || patches=(tests/mutants/*.patch)
-    take_dependencies "$home/target"
-    export CARGO_TARGET_DIR=$home/target
     copy_tree
     check_patches "${patches[@]}"
+    [ -z "$only_check" ] || { echo "graphhook mutants: ${#patches[@]} apply"; return; }
+    take_dependencies "$home/target"
+    export CARGO_TARGET_DIR=$home/target
     check_unchanged "${patches[@]}"
     kill_all "${patches[@]}"
 }
