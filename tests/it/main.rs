@@ -10,5 +10,6 @@ mod http;
 mod notifications;
 mod quarantine;
 mod shutdown;
+mod soak;
 mod spool_cli;
 pub mod support;
