@@ -24,7 +24,7 @@ use crate::support::queue::Amqp;
 /// Graph's patience for a first answer.
 const GRAPH_WAITS: Duration = Duration::from_secs(3);
 /// Messages in the spool.
-const SPOOL_ITEMS: &str = "graphhook_spool_items";
+pub(super) const SPOOL_ITEMS: &str = "graphhook_spool_items";
 /// Items whose answer rested on the spool.
 const SPOOLED: &str = r#"graphhook_notifications_outcome_total{outcome="spooled"}"#;
 
@@ -124,7 +124,7 @@ async fn eventually_empty(daemon: &Daemon) {
 }
 
 /// Received = published + spooled + refused + unavailable.
-async fn check_books(daemon: &Daemon) {
+pub(super) async fn check_books(daemon: &Daemon) {
     daemon.eventually_metric("graphhook_notifications_in_flight", |open| open == 0.0).await;
     assert_eq!(daemon.metrics().await.get("graphhook_conservation_error"), 0.0);
 }

@@ -11,5 +11,6 @@ mod notifications;
 mod quarantine;
 mod reload;
 mod shutdown;
+mod soak;
 mod spool_cli;
 pub mod support;

@@ -61,6 +61,25 @@ async fn an_open_request_is_answered_before_the_end() {
     Amqp::connect(&Node::shared().url()).await.queue(daemon.queue()).eventually_holds(&["open"]).await;
 }
 
+/// What the broker does not confirm finds the spool open during the stop, too.
+#[tokio::test]
+async fn an_open_request_is_spooled_before_the_end() {
+    let (mut daemon, cut) = started().await;
+    cut.stall_answers();
+    let client = daemon.client().http1();
+    let mut requests = tokio::task::JoinSet::new();
+    requests.spawn(async move { post(&client, [created("spooled")]).await.status });
+    daemon.eventually_metric("graphhook_amqp_in_flight", |open| open == 1.0).await;
+    daemon.signal("TERM");
+    assert_eq!(requests.join_next().await.expect("one request").expect("no panic"), 202);
+    cut.cut();
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    cut.heal();
+    daemon.restart().await;
+    Amqp::connect(&Node::shared().url()).await.queue(daemon.queue()).eventually_holds(&["spooled"]).await;
+    daemon.eventually_metric("graphhook_spool_drained_total", |drained| drained == 1.0).await;
+}
+
 #[tokio::test]
 async fn a_second_signal_hurries() {
     let (daemon, cut) = started().await;

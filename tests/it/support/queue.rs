@@ -176,10 +176,10 @@ impl Amqp {
         gone.expect("an exchange can be deleted");
     }
 
-    /// Deletes a queue, whatever it holds.
-    pub async fn delete_queue(&self, name: &str) {
+    /// Deletes a queue, whatever it holds; returns how many messages that was.
+    pub async fn delete_queue(&self, name: &str) -> u32 {
         let gone = self.channel().await.queue_delete(short(name), QueueDeleteOptions::default()).await;
-        gone.expect("a queue can be deleted");
+        gone.expect("a queue can be deleted")
     }
 
     /// Whether there is an exchange of this name.

@@ -17,8 +17,8 @@ pub(super) struct Books {
     pub(super) unanswered: u64,
     /// Status codes other than 202 and 503.
     odd: Vec<u16>,
-    /// Of each answer.
-    times: Vec<Duration>,
+    /// Of each answer, and whether it was 202.
+    times: Vec<(Duration, bool)>,
 }
 
 struct Entry {
@@ -72,7 +72,7 @@ impl Books {
             Answer::Status(503) => self.unavailable += 1,
             Answer::Status(other) => self.odd.push(other),
         }
-        self.times.push(took);
+        self.times.push((took, answer == Answer::Status(202)));
     }
 
     pub(super) fn obligations(&self, holds: impl Fn(Mark) -> bool) -> Vec<Item> {
@@ -90,8 +90,14 @@ impl Books {
     }
 
     pub(super) fn report(&self) -> Report {
-        let mut times = self.times.clone();
-        times.sort_unstable();
+        let sorted = |which: fn(bool) -> bool| {
+            let times = self.times.iter().filter(|(_, accepted)| which(*accepted)).map(|(time, _)| *time);
+            let mut times: Vec<Duration> = times.collect();
+            times.sort_unstable();
+            times
+        };
+        let (times, accepted) = (sorted(|_| true), sorted(|accepted| accepted));
+        let p999 = |times: &[Duration]| times.get(times.len() * 999 / 1000).copied().map_or(0, milliseconds);
         let count =
             |holds: fn(&Entry) -> bool| number(self.items.iter().filter(|entry| holds(entry)).count());
         Report {
@@ -104,7 +110,8 @@ impl Books {
             unanswered: self.unanswered,
             odd: self.odd.iter().copied().collect::<HashSet<_>>().into_iter().collect(),
             worst_ms: times.last().copied().map_or(0, milliseconds),
-            p999_ms: times.get(times.len() * 999 / 1000).copied().map_or(0, milliseconds),
+            p999_ms: p999(&times),
+            p999_accepted_ms: p999(&accepted),
             delivered: 0,
             quarantined: 0,
             doubles: 0,

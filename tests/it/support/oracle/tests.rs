@@ -134,7 +134,7 @@ fn what_was_not_answered_202_is_owed_by_nobody() {
     let report = oracle.report();
     assert_eq!((report.issued, report.forged, report.accepted), (6, 3, 2));
     assert_eq!((report.requests, report.unavailable, report.unanswered), (3, 1, 1));
-    assert_eq!((report.worst_ms, report.p999_ms), (3, 3));
+    assert_eq!((report.worst_ms, report.p999_ms, report.p999_accepted_ms), (3, 3, 3));
     let verdict = oracle.judge(&Taken::default());
     assert_eq!(verdict.lost, [oracle.id(Item(4))]);
     assert!(verdict.json().contains(r#""issued":6"#), "{}", verdict.json());

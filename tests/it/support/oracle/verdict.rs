@@ -31,6 +31,8 @@ pub struct Report {
     pub worst_ms: u64,
     /// All but one in a thousand took no longer.
     pub p999_ms: u64,
+    /// The same of the answers 202.
+    pub p999_accepted_ms: u64,
     /// Messages that consumers got from normal queues.
     pub delivered: u64,
     /// Messages that came from the quarantine.
