@@ -10,6 +10,7 @@ use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::{Configuration, Daemon};
 use crate::support::disk::{Disk, Errno, Op, Times};
+use crate::support::eventually::eventually;
 use crate::support::graph::{created, post};
 
 const WRITABLE: &str = "graphhook_spool_writable";
@@ -162,6 +163,42 @@ async fn a_directory_that_is_deleted_costs_nothing() {
     scene.accepts(500).await;
     let spool = scene.daemon.spool().join("spool.db");
     assert!(spool.exists(), "it was made again");
+    cut.heal();
+    scene.judge().await;
+}
+
+/// S11: somebody deletes the file alone; its log and the index of that stay behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_deleted_costs_nothing() {
+    let cut = Cut::to_port(Node::shared().port()).await;
+    cut.refuse();
+    let configuration = Daemon::configure().broker(Node::shared().url_by(cut.port()));
+    // So much that most of it has been written back from the log.
+    let mut scene = Scene::with(configuration, |plan| plan.rate(400).retries()).await;
+    scene.spools(8000).await;
+    scene.stop_load().await;
+    fs::remove_file(scene.daemon.spool().join("spool.db")).expect("the file can be deleted");
+    // Nobody sends anything: it is noticed all the same.
+    scene.daemon.eventually_metric(DAMAGED, |files| files == 1.0).await;
+    cut.heal();
+    scene.judge().await;
+}
+
+/// S6: while a damaged file is saved, the disk fills up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_while_a_file_is_saved_costs_nothing() {
+    let disk = Disk::empty();
+    let (cut, configuration) = on(&disk).await;
+    cut.refuse();
+    let mut scene = Scene::with(configuration, |plan| plan.rate(400).retries()).await;
+    scene.spools(4000).await;
+    disk.fail_on("-wal", Op::Write, Errno::Io, Times::Next(1));
+    scene.daemon.eventually_metric(DAMAGED, |files| files == 1.0).await;
+    disk.fail(Op::Write, Errno::Full, Times::All);
+    scene.stop_load().await;
+    let full = disk.seen().failed(Op::Write);
+    eventually("writes that fail", async || (disk.seen().failed(Op::Write) > full + 2).then_some(())).await;
+    disk.heal();
     cut.heal();
     scene.judge().await;
 }
