@@ -1,9 +1,9 @@
 //! The life of the daemon: what starts in which order, who owns the long tasks, and how everything stops.
 //!
-//! Start: sockets first, so that a handshake can be answered from the first moment; then the tasks; then
-//! systemd hears that we are ready, whether or not there is a broker. Stop, each phase in what is left of
-//! `server.stop_within`: accept nothing more → answer open requests → let the replay settle → close the broker
-//! politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
+//! Start: certificate and spool, without which there is no daemon; then the sockets; then the tasks; then systemd
+//! hears that we are ready, whether or not there is a broker. Stop, each phase in what is left of
+//! `server.stop_within`: reload nothing more → accept nothing more, answer open requests → let the replay settle →
+//! close the broker politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
 
 mod certificate;
 mod reload;
@@ -227,7 +227,7 @@ impl Tasks {
                 continue;
             };
             stop.cancel();
-            // The listener leaves some of the time for closing the broker.
+            // The listener leaves some of the time for the replay, the broker and the spool.
             let phase =
                 if part == Part::Listener { owed.or_after(within - RESERVED.min(within / 4)) } else { owed };
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
@@ -244,5 +244,5 @@ impl Tasks {
     }
 }
 
-/// Kept of the stop's time for closing the broker politely.
+/// Kept of the stop's time for what comes after the listener: replay, broker, spool.
 const RESERVED: Duration = Duration::from_secs(3);

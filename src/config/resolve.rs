@@ -273,6 +273,8 @@ impl Resolver<'_> {
             self.problem("spool.max_size", "expected at least 1 MiB");
         }
         let set_aside_after = self.time("spool.set_aside_after", raw.set_aside_after);
+        // Properties and headers come on top of the bodies.
+        let waiting_bytes = waiting_bytes + SPOOL_BYTES_BESIDE;
         Spool { directory: raw.directory, bytes_max, set_aside_after, waiting_bytes }
     }
 
@@ -420,6 +422,8 @@ const SIZE_MAX: usize = 1 << 30;
 const CONNECTIONS_MAX: usize = 1_000_000;
 /// A spool smaller than the log of its own changes would always be full.
 const SPOOL_BYTES_MIN: u64 = 1 << 20;
+/// Ten thousand items with headers of six kibibytes each.
+const SPOOL_BYTES_BESIDE: usize = 64 << 20;
 /// RabbitMQ advises single digits of channels for a connection.
 const CHANNELS_MAX: usize = 16;
 /// Lapin works through all open confirms at each acknowledgement of many.

@@ -111,8 +111,8 @@ impl Publisher {
         metrics: Arc<Metrics>,
         signs: Arc<Signs>,
     ) -> (mpsc::Sender<Parcel>, Self) {
-        // As wide as the room that all parcels share: a sender never finds it full.
-        let (way, parcels) = mpsc::channel(broker.in_flight_messages);
+        // As wide as the room that requests share, and as the window of the replay: neither finds it full.
+        let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
         let publisher = Self {
             channel,
             exchange: short(&broker.exchange),
@@ -285,6 +285,8 @@ pub(super) fn short(text: &str) -> ShortString {
     ShortString::try_new(text).expect("message ids, routing keys and names are at most 255 bytes long")
 }
 
+/// The window of the replay, and a batch on top.
+const REPLAYED_MAX: usize = 1024;
 /// After this long a confirm will not come: the session is given up with all that is in flight. It happens: a
 /// quorum queue of a broker that was killed may take messages and never confirm them (seen on RabbitMQ 3.10).
 /// RabbitMQ advises to wait no less than a heartbeat.

@@ -85,8 +85,9 @@ impl Replay {
                 }
                 () = stop.cancelled() => break,
                 Some(batch) = async { pause.passed().await; taken.next().await }, if self.has_room() => {
+                    let is_alone = self.is_careful && batch.len() == 1;
                     for outgoing in batch {
-                        flights.extend(self.launch(outgoing).map(land));
+                        flights.extend(self.launch(outgoing, is_alone).map(land));
                     }
                 }
             }
@@ -111,7 +112,7 @@ impl Replay {
     }
 
     /// Sends a message off; one that finds no way lets go of its place, and stays in the spool.
-    fn launch(&mut self, outgoing: Outgoing) -> Option<Flight> {
+    fn launch(&mut self, outgoing: Outgoing, is_alone: bool) -> Option<Flight> {
         let Outgoing { envelope, held } = outgoing;
         let Link::Up(senders) = &*self.link.borrow() else { return None };
         let (fate, told) = oneshot::channel();
@@ -119,7 +120,7 @@ impl Replay {
         senders.replay.try_send(Parcel { envelope: Arc::new(envelope), fate, _room: None }).ok()?;
         self.in_flight.0 += 1;
         self.in_flight.1 += bytes;
-        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone: self.is_careful })
+        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone })
     }
 
     fn settle(&mut self, Landed { held, fate, bytes, is_alone }: Landed) {

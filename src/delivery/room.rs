@@ -1,4 +1,4 @@
-//! The bound of what is on its way to the broker, in messages and in bytes.
+//! The bound of what is on its way, in messages and in bytes: to the broker, into the spool, to the quarantine.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ use std::{
 use tracing::{debug, error, warn};
 
 use super::{
-    Append, Command, Fate, Held, Outgoing, Refused, Shared, SpoolError, State,
+    Append, COMMANDS_MAX, Command, Fate, Held, Outgoing, Refused, Shared, SpoolError, State,
     rescue::Rescue,
     store::{Changes, Limit, Store, StoreError},
     trouble::{Fault, Trouble},
@@ -107,7 +107,7 @@ impl Keeper {
         loop {
             let first = self.wait();
             let (mut appends, mut takes) = (Vec::new(), Vec::new());
-            for command in first.into_iter().chain(self.commands.try_iter().take(COMMANDS_AT_ONCE)) {
+            for command in first.into_iter().chain(self.commands.try_iter().take(COMMANDS_MAX)) {
                 match command {
                     Command::Append(append) => appends.push(append),
                     Command::Take(limit, reply) => takes.push((limit, reply)),
@@ -415,8 +415,6 @@ const TICK: Duration = Duration::from_millis(500);
 const LINGER: Duration = Duration::from_millis(5);
 /// Settled messages that may be unwritten before nothing more is handed out.
 const UNWRITTEN_MAX: usize = 4096;
-/// Commands that share one transaction.
-const COMMANDS_AT_ONCE: usize = 4096;
 /// What a row costs beside its columns, roughly.
 const ROW_BYTES: usize = 64;
 /// Left to others on the file system, or a twentieth of it: room in which deletions can be written.

@@ -18,7 +18,7 @@ mod page;
 mod tests;
 mod wal;
 
-use std::{ffi::OsString, fmt, io, path::Path};
+use std::{fmt, io, path::Path};
 
 pub(super) use self::judge::{Judgement, judge};
 use self::{
@@ -27,7 +27,7 @@ use self::{
     overlay::Overlay,
     wal::{Header, Log, PAGE_BYTES},
 };
-use super::record::Record;
+use super::{header::log_of, record::Record};
 
 /// How many pages one step reads at most.
 const STEP_PAGES: usize = 64;
@@ -66,9 +66,7 @@ impl Salvage {
     ///
     /// When a file is there and cannot be opened. What cannot be read is left out, and counted.
     pub(super) fn open(db: &Path) -> io::Result<Self> {
-        let mut wal = OsString::from(db);
-        wal.push("-wal");
-        Ok(Self::of(Box::new(OnDisk::open(db)?), Box::new(OnDisk::open(Path::new(&wal))?)))
+        Ok(Self::of(Box::new(OnDisk::open(db)?), Box::new(OnDisk::open(&log_of(db))?)))
     }
 
     fn of(db: Box<dyn Medium>, wal: Box<dyn Medium>) -> Self {

@@ -267,7 +267,7 @@ fn move_aside(directory: &Path, now: SystemTime) -> io::Result<()> {
     Ok(())
 }
 
-/// Damaged files of an earlier run that was interrupted.
+/// Damaged files that stand in the directory, oldest first; one that left only its log counts too.
 fn left_behind(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let prefix = format!("{}.{}-", store::FILE, Aside::Damaged.as_str());
     let mut files = Vec::new();

@@ -15,7 +15,7 @@ use super::{
 /// What a log is worth.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in super::super) enum Judgement {
-    /// Nothing is missing, as far as the log itself can tell. No log is whole.
+    /// Nothing is missing, as far as the log itself can tell. A log that is not there counts as whole.
     Whole,
     /// The end is bad, and no transaction ends there: what a crash leaves.
     Torn,
