@@ -1,6 +1,6 @@
 //! What a reload may change, and what takes a restart: every key is one or the other.
 
-use super::{Admin, Broker, BrokerTls, Config, Limits, Log, Server, Spool, Tls};
+use super::{Admin, Broker, BrokerTls, Config, Limits, Log, Server, Spool, Tls, resolve::SPOOL_BYTES_BESIDE};
 
 /// A key that cannot change while the daemon runs, and why it is named.
 pub(super) type Difference = (&'static str, &'static str);
@@ -22,7 +22,7 @@ impl Config {
         let differing = sides.into_iter().flatten().filter(|(_, is_same)| !is_same);
         let mut found: Vec<Difference> = differing.map(|(key, _)| (key, RESTART)).collect();
         // The spool takes a body whole or not at all, and its share of memory was settled at the start.
-        if new.server.limits.body_bytes_max > spool.waiting_bytes {
+        if new.server.limits.body_bytes_max + SPOOL_BYTES_BESIDE > spool.waiting_bytes {
             found.push(("server.limits.body", "more than server.limits.bytes_in_flight was at the start"));
         }
         found

@@ -423,7 +423,7 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// A spool smaller than the log of its own changes would always be full.
 const SPOOL_BYTES_MIN: u64 = 1 << 20;
 /// Ten thousand items with headers of six kibibytes each.
-const SPOOL_BYTES_BESIDE: usize = 64 << 20;
+pub(super) const SPOOL_BYTES_BESIDE: usize = 64 << 20;
 /// RabbitMQ advises single digits of channels for a connection.
 const CHANNELS_MAX: usize = 16;
 /// Lapin works through all open confirms at each acknowledgement of many.
