@@ -61,11 +61,7 @@ impl Layer {
                 continue;
             };
             let key = name.to_lowercase().replace("__", ".");
-            let structured = text.trim_start().starts_with(['[', '{']);
-            let value = match text.parse() {
-                Ok(value) if structured => value,
-                _ => Value::from(text.as_str()),
-            };
+            let value = structured(text).unwrap_or_else(|| Value::from(text.as_str()));
             insert(&mut layer.values, &key, value);
             layer.origins.insert(key, variable.clone());
         }
@@ -84,6 +80,17 @@ impl Layer {
     fn contains(&self, key: &str) -> bool {
         find(&Value::from(self.values.clone()), key).is_some()
     }
+}
+
+/// A list or table written as in TOML. Figment's own parser counts characters where it means bytes: it panics on
+/// some texts with a backslash, and spoils others (0.10.19).
+fn structured(text: &str) -> Option<Value> {
+    if !text.trim_start().starts_with(['[', '{']) {
+        return None;
+    }
+    let mut table: toml::Table = toml::from_str(&format!("value = {}", text.trim())).ok()?;
+    let value = table.remove("value").filter(|_| table.is_empty())?;
+    Value::serialize(value).ok()
 }
 
 /// All layers, the weakest first.

@@ -85,6 +85,15 @@ fn variables_win_over_the_file() {
 }
 
 #[test]
+fn a_backslash_beside_other_letters_harms_nothing() {
+    let variables =
+        [("GRAPHHOOK_CLIENT_STATES", r#"[{name = "env", secret = 'Ü\ᝠ is as long as it should be'}]"#)];
+    let config = load(LEAST, &variables).expect("right").config;
+    assert_eq!(config.client_states[0].secret.expose(), r"Ü\ᝠ is as long as it should be");
+    drop(load(LEAST, &[("GRAPHHOOK_BROKER__EXCHANGE", "[lP|ᝠ𑑞\\𑏘")]));
+}
+
+#[test]
 fn everything_wrong_is_found_in_one_run() {
     let text = r#"
 [server]
