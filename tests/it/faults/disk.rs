@@ -198,6 +198,7 @@ async fn a_disk_that_is_full_while_a_file_is_saved_costs_nothing() {
     scene.stop_load().await;
     let full = disk.seen().failed(Op::Write);
     eventually("writes that fail", async || (disk.seen().failed(Op::Write) > full + 2).then_some(())).await;
+    scene.daemon.eventually_logs("no room on the disk").await;
     disk.heal();
     cut.heal();
     scene.judge().await;

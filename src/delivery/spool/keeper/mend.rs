@@ -30,9 +30,7 @@ impl Keeper {
         match error {
             StoreError::Full => {
                 self.show_state(State::Full);
-                if let Some(others) = self.shortages.pass(Instant::now()) {
-                    warn!(others, "no room on the disk of the spool");
-                }
+                self.complain_of_room();
                 Refused::Full
             }
             StoreError::Busy => {
@@ -45,6 +43,12 @@ impl Keeper {
                 }
                 Refused::Broken
             }
+        }
+    }
+
+    fn complain_of_room(&self) {
+        if let Some(others) = self.shortages.pass(Instant::now()) {
+            warn!(others, "no room on the disk of the spool");
         }
     }
 
@@ -190,7 +194,9 @@ impl Keeper {
         self.has_chores = false;
         match self.try_chores() {
             Ok(more) => self.has_chores = more,
-            Err(StoreError::Full | StoreError::Busy) => {}
+            // It is tried again. A damaged file cannot be saved without room, and its operator must know.
+            Err(StoreError::Full) => self.complain_of_room(),
+            Err(StoreError::Busy) => {}
             Err(error @ StoreError::Suspect(_)) => _ = self.fail(error),
         }
     }
