@@ -35,3 +35,6 @@ pub mod error;
 pub mod metrics;
 pub mod telemetry;
 mod failpoint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
