@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     admin::{Admin, News},
-    config::{Config, Source},
+    config::{Config, Listen, Source},
     deadline::Deadline,
     delivery::{
         Delivery,
@@ -75,15 +75,16 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
-    let certificate = Certificate::load(&config.server.tls, &metrics)?;
+    let certificate = Certificate::load(&config.server.tls.source, &metrics)?;
     let served = certificate.as_ref().map(|certificate| Arc::clone(certificate.shown()));
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
     let mut sockets = Vec::new();
-    for &address in &config.server.listen {
-        sockets.push(bind(address, "public").await?);
+    for listen in &config.server.listen {
+        let Listen::Address(address) = listen else { continue };
+        sockets.push(bind(*address, "public").await?);
     }
     let admin_socket = bind(config.admin.listen, "admin").await?;
     let addresses =

@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use super::{certificate::Certificate, signals::Hangups, systemd};
 use crate::{
     admin::{News, Reload},
-    config::{Config, LoadError, Problem, Problems, Reloaded, Source, Tls},
+    config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
     listener::tls::{Digest, Identity, Pem, TlsError},
@@ -108,12 +108,12 @@ impl Reloader {
     }
 
     async fn look(&mut self) {
-        let (Some(certificate), Tls::Files { certificate: chain, private_key }) =
-            (&mut self.certificate, &self.config.server.tls)
+        let (Some(certificate), TlsSource::Files(pairs)) =
+            (&mut self.certificate, &self.config.server.tls.source)
         else {
             return;
         };
-        let (chain, private_key) = (chain.clone(), private_key.clone());
+        let (chain, private_key) = (pairs[0].certificate.clone(), pairs[0].private_key.clone());
         let found = blocking(move || Pem::read(&chain, &private_key)).await;
         certificate.found(found, SystemTime::now());
         let refused = certificate.refused();
@@ -128,9 +128,10 @@ impl Reloader {
 /// Everything that can fail.
 fn prepare(source: &Source, running: &Config, served: Option<Digest>) -> Result<Prepared, LoadError> {
     let reloaded = source.reload(running)?;
-    let Tls::Files { certificate, private_key } = &reloaded.config.server.tls else {
+    let TlsSource::Files(pairs) = &reloaded.config.server.tls.source else {
         return Ok(Prepared { reloaded, pair: None });
     };
+    let PairFiles { certificate, private_key } = &pairs[0];
     match new_pair(Pem::read(certificate, private_key), served) {
         Ok(pair) => Ok(Prepared { reloaded, pair }),
         Err(error) => {
