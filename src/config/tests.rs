@@ -151,8 +151,8 @@ fn single_problems() {
     check_problem("[server]\npaths = []", "server.paths", "at least one");
     check_problem("[server]\nlisten = [7]", "server.listen.0", "found a number");
     check_problem("[server.tls]\nmode = \"acne\"", "server.tls.mode", "expected one of files, acme, off");
-    check_problem("[server.tls]\nmode = \"acme\"", "server.tls.domains", "at least one");
     let acme = |rest: &str| format!("[server.tls]\nmode = \"acme\"\n{rest}");
+    check_problem(&acme("domains = []"), "server.tls.domains", "at least one");
     check_problem(&acme("domains = [\"*.example.com\"]"), "server.tls.domains.0", "without wildcard");
     check_problem(&acme("domains = [\"a.b\", \"A.b\"]"), "server.tls.domains.1", "twice");
     check_problem(
@@ -164,7 +164,11 @@ fn single_problems() {
     check_problem("[server]\nlisten = [\"unix:web\"]", "server.listen.0", "absolute path");
     check_problem("[server]\nclient_address = \"forwarded\"", "server.client_address", "trusted_proxies");
     check_problem("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]", "server.trusted_proxies.0", "a network");
-    check_problem("[server.sources]\nmode = \"log\"", "server.sources", "nobody would be let in");
+    check_problem(
+        "[server.sources]\nmode = \"log\"\nnetworks = []",
+        "server.sources",
+        "nobody would be let in",
+    );
     check_problem(
         "[server.limits]\nbytes_in_flight = \"1MiB\"",
         "server.limits.bytes_in_flight",
