@@ -19,6 +19,7 @@ use crate::{
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
+    listener::door::Door,
     listener::tls::{Digest, Identity, Pem, TlsError},
     metrics::Metrics,
     telemetry::Levels,
@@ -33,6 +34,7 @@ pub(super) struct Reloader {
     /// None when a proxy terminates TLS.
     pub(super) certificate: Option<Certificate>,
     pub(super) hangups: Hangups,
+    pub(super) door: Arc<Door>,
     pub(super) webhook: Arc<Webhook>,
     pub(super) levels: Levels,
     pub(super) metrics: Arc<Metrics>,
@@ -96,6 +98,7 @@ impl Reloader {
 
     /// The change itself: from here on nothing can fail, and nothing is waited for.
     fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pair }: Prepared) {
+        self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
         if let (Some(certificate), Some((digest, identity))) = (&mut self.certificate, pair) {
