@@ -20,7 +20,7 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response,
     body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING},
 };
 use tracing::{Instrument, debug, debug_span, warn};
 
@@ -94,9 +94,12 @@ impl Webhook {
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
         let span = debug_span!("request", request = %arrival.request);
         let (route, reply) = self.route(&rules, request, owed, arrival).instrument(span).await;
-        let mut answer = reply.into_answer(arrival.request, version);
+        // Chunks that nobody reads may end elsewhere than hyper thinks; what follows them is not looked at.
+        let is_unread = is_chunked && route != Route::Notifications;
+        let mut answer = reply.into_answer(arrival.request, version, is_unread);
         if is_head {
             // Hyper leaves it in over HTTP/2, where it is a protocol error.
             *answer.response.body_mut() = Full::default();
@@ -116,6 +119,9 @@ impl Webhook {
         owed: Deadline,
         arrival: Arrival,
     ) -> (Route, Reply) {
+        if !body::has_one_end(request.headers()) {
+            return (Route::Other, Reply::Refusal(Refusal::Unclear));
+        }
         match route::target(request.method(), request.uri().path(), &rules.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
             Target::Nowhere => (Route::Other, Reply::Refusal(Refusal::NotFound)),

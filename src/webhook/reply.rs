@@ -47,6 +47,8 @@ pub(super) enum Refusal {
     TooSlow,
     #[error("the body broke off")]
     Broken,
+    #[error("where the body ends is not clear")]
+    Unclear,
     #[error("other bodies take all the memory")]
     NoRoom,
     #[error(transparent)]
@@ -76,9 +78,9 @@ impl From<BatchError> for Refusal {
 }
 
 impl Reply {
-    /// The answer itself.
-    pub(super) fn into_answer(self, request: RequestId, version: Version) -> Answer {
-        let closes = self.closes();
+    /// The answer itself; `ends` when the connection must end with it, whatever it says.
+    pub(super) fn into_answer(self, request: RequestId, version: Version, ends: bool) -> Answer {
+        let closes = ends || self.closes();
         let mut response = match self {
             Self::Echo(token) => text(token.into_string()),
             Self::Healthy => text("ok\n".to_owned()),
@@ -102,6 +104,7 @@ impl Reply {
                 | Refusal::TooLarge
                 | Refusal::TooSlow
                 | Refusal::Broken
+                | Refusal::Unclear
                 | Refusal::NoRoom => true,
                 Refusal::NotFound
                 | Refusal::MethodNotAllowed(_)
@@ -118,7 +121,7 @@ impl Refusal {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadToken | Self::Broken | Self::NoBatch(_) => StatusCode::BAD_REQUEST,
+            Self::BadToken | Self::Broken | Self::Unclear | Self::NoBatch(_) => StatusCode::BAD_REQUEST,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -157,6 +160,7 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         | Refusal::TooLarge
         | Refusal::TooSlow
         | Refusal::Broken
+        | Refusal::Unclear
         | Refusal::NoBatch(_) => {}
     }
     response
