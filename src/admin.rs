@@ -193,10 +193,10 @@ impl Admin {
                 oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
             },
             notifications: self.metrics.books(),
-            certificate: self.certificate.as_ref().map(|served| {
-                let facts = served.facts();
+            certificate: self.certificate.as_ref().and_then(|served| {
+                let facts = served.facts().into_iter().next()?;
                 let refused = self.news.borrow().refused_certificate.clone();
-                Certificate { hosts: facts.hosts, not_after: facts.not_after, refused }
+                Some(Certificate { hosts: facts.hosts, not_after: facts.not_after, refused })
             }),
             last_reload: self.news.borrow().last_reload.clone(),
         };

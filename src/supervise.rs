@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     admin::{Admin, News},
-    config::{Config, Listen, Source},
+    config::{Config, Listen, Source, Tls, TlsSource},
     deadline::Deadline,
     delivery::{
         Delivery,
@@ -75,8 +75,18 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
-    let certificate = Certificate::load(&config.server.tls.source, &metrics)?;
-    let served = certificate.as_ref().map(|certificate| Arc::clone(certificate.shown()));
+    let certificate = Certificate::load(&config.server.tls, &metrics)?;
+    let served = match (&certificate, &config.server.tls) {
+        (Some(certificate), _) => Some(Arc::clone(certificate.shown())),
+        (None, Tls { source: TlsSource::Acme(acme), unknown_host, .. }) => {
+            Some(Served::new(vec![None; acme.domains.len()], *unknown_host, Arc::clone(&metrics)))
+        }
+        (None, _) => None,
+    };
+    let acceptor = match &served {
+        Some(served) => Some(Arc::clone(served).acceptor(&config.server.tls)?),
+        None => None,
+    };
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
@@ -96,13 +106,13 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
-        certificate: served.clone(),
+        certificate: served,
         news: told,
         started,
         stopping: stopping.clone(),
     };
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
-    let (acceptor, connections_max) = (served.map(Served::acceptor), config.server.limits.connections_max);
+    let connections_max = config.server.limits.connections_max;
     let listener =
         Listener::new(sockets, acceptor, Arc::clone(&webhook), connections_max, Arc::clone(&metrics));
     let stop_within = config.server.stop_within;

@@ -20,7 +20,10 @@ use crate::{
     config::{self, Environment, Log, LogFormat, LogLevel},
     delivery::{Delivery, embedded, spool::Spool},
     envelope::Envelope,
-    listener::{Listener, bind, tls::Identity},
+    listener::{
+        Listener, bind,
+        tls::{Identity, Served},
+    },
     metrics::Metrics,
     secret::Secret,
     simulate::{Event, Item, collection},
@@ -65,7 +68,9 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let socket = bind(listen.unwrap_or_else(|| default_address(simulate)), "public").await?;
     let address = socket.local_addr()?;
-    let acceptor = Some(identity.acceptor());
+    let tls = &config.server.tls;
+    let served = Served::new(vec![Some(Arc::new(identity))], tls.unknown_host, Arc::clone(&metrics));
+    let acceptor = Some(served.acceptor(tls)?);
     let connections_max = config.server.limits.connections_max;
     let listener = Listener::new(vec![socket], acceptor, webhook, connections_max, Arc::clone(&metrics));
 

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::Shared;
+use super::{Shared, tls};
 use crate::{config::Limits, deadline::Deadline, metrics::ConnectionFailure};
 
 /// Serves a connection to its end.
@@ -33,6 +33,7 @@ pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: Cancellation
     // Who has not got through the handshake has no request that the stop should wait for.
     let Some(shaken) = stop.run_until_cancelled(handshake).await else { return };
     match shaken {
+        Ok(Ok(stream)) if tls::is_challenge(&stream) => {}
         Ok(Ok(stream)) => http(stream, shared, &limits, stop).await,
         Ok(Err(error)) => {
             shared.metrics.connections_failed.count(ConnectionFailure::Tls);

@@ -1,7 +1,10 @@
 //! Certificate and key, from two files to what is shown to clients.
 
+mod acceptor;
+mod challenge;
 mod facts;
 mod served;
+mod shelf;
 
 use std::{
     fmt, fs, io,
@@ -16,10 +19,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
     sign::CertifiedKey,
 };
-use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 pub use self::{
+    challenge::{Challenge, is_challenge},
     facts::{Facts, Validity},
     served::Served,
 };
@@ -81,6 +84,9 @@ pub enum TlsError {
     /// A certificate of the file was not issued by the one after it.
     #[error("the chain is not in order: the certificate comes first, then each one's issuer")]
     Disordered,
+    /// There are no random numbers for the keys of session tickets.
+    #[error("no keys for session tickets")]
+    NoTickets(#[source] rustls::Error),
 }
 
 impl Pem {
@@ -158,11 +164,6 @@ impl Identity {
             Validity::Valid(_) if !self.facts.is_in_order => Err(TlsError::Disordered),
             Validity::Valid(_) => Ok(()),
         }
-    }
-
-    /// What accepts connections with this identity for ever.
-    pub fn acceptor(self) -> TlsAcceptor {
-        Arc::new(Served::new(self)).acceptor()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use tracing::{error, info};
 
 use crate::{
-    config::TlsSource,
+    config::{Tls, TlsSource},
     error::Chain,
     listener::tls::{Digest, Identity, Pem, Served, TlsError},
     metrics::{Metrics, TlsReload},
@@ -25,18 +25,17 @@ pub(super) struct Certificate {
 impl Certificate {
     /// Reads the first pair. One that nobody trusts is served all the same, and loudly: handshakes that fail at the
     /// client are no worse than a daemon that does not start, and the next pair is taken without a restart.
-    pub(super) fn load(source: &TlsSource, metrics: &Arc<Metrics>) -> Result<Option<Self>, TlsError> {
-        let TlsSource::Files(pairs) = source else {
+    pub(super) fn load(tls: &Tls, metrics: &Arc<Metrics>) -> Result<Option<Self>, TlsError> {
+        let TlsSource::Files(pairs) = &tls.source else {
             return Ok(None);
         };
         let pem = Pem::read(&pairs[0].certificate, &pairs[0].private_key)?;
         let identity = pem.identity()?;
-        metrics.certificate(&identity.facts.hosts, identity.facts.not_after, &[]);
         if let Err(error) = identity.fit(SystemTime::now()) {
             error!(hosts = ?identity.facts.hosts, %error, "Graph does not deliver to this certificate");
         }
         Ok(Some(Self {
-            served: Arc::new(Served::new(identity)),
+            served: Served::new(vec![Some(Arc::new(identity))], tls.unknown_host, Arc::clone(metrics)),
             digest: pem.digest(),
             seen: None,
             refused: None,
@@ -62,9 +61,8 @@ impl Certificate {
     /// New connections are shown this from now on.
     pub(super) fn take(&mut self, digest: Digest, identity: Identity) {
         let facts = identity.facts.clone();
-        let before = self.served.swap(identity);
+        self.served.put(0, Arc::new(identity));
         (self.digest, self.seen, self.refused) = (digest, None, None);
-        self.metrics.certificate(&facts.hosts, facts.not_after, &before.hosts);
         self.metrics.tls_reloads.count(TlsReload::Taken);
         info!(hosts = ?facts.hosts, not_after = facts.not_after, "new certificate");
     }
@@ -111,7 +109,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
-    use crate::config::PairFiles;
+    use crate::config::{PairFiles, UnknownHost};
 
     /// A certificate and its key, PEM.
     fn pair() -> (String, String) {
@@ -120,11 +118,9 @@ mod tests {
         (certificate.expect("a certificate").pem(), key.serialize_pem())
     }
 
-    fn files(directory: &Path) -> TlsSource {
-        TlsSource::Files(vec![PairFiles {
-            certificate: directory.join("cert"),
-            private_key: directory.join("key"),
-        }])
+    fn files(directory: &Path) -> Tls {
+        let pair = PairFiles { certificate: directory.join("cert"), private_key: directory.join("key") };
+        Tls { source: TlsSource::Files(vec![pair]), unknown_host: UnknownHost::Default, client_ca: None }
     }
 
     fn write(directory: &Path, certificate: &str, key: &str) {
