@@ -5,12 +5,13 @@
 //! `server.stop_within`: reload nothing more → accept nothing more, answer open requests → let the replay settle →
 //! close the broker politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
 
-mod certificate;
+mod certificates;
 mod reload;
 pub mod signals;
 mod systemd;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -23,22 +24,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::{
-    certificate::Certificate,
+    certificates::Certificates,
     reload::Reloader,
     signals::{Hangups, Signals},
 };
 use crate::{
     admin::{Admin, News},
-    config::{Config, Listen, Source, Tls, TlsSource},
+    config::{Config, Listen, Source},
     deadline::Deadline,
     delivery::{
         Delivery,
         spool::{Keeper, Spool, SpoolError},
     },
-    listener::{
-        BindError, Listener, bind,
-        tls::{Served, TlsError},
-    },
+    listener::{BindError, Listener, bind, tls::TlsError},
     metrics::{Books, Metrics},
     telemetry::Levels,
     webhook::Webhook,
@@ -50,7 +48,16 @@ pub enum ServeError {
     /// An address is taken or not ours.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The certificate cannot be served.
+    /// A pair of certificate and key cannot be used.
+    #[error("no TLS with {}", file.display())]
+    Certificate {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// There is no TLS with any certificate.
     #[error("no TLS")]
     Tls(#[from] TlsError),
     /// The spool belongs to somebody else.
@@ -75,18 +82,9 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
-    let certificate = Certificate::load(&config.server.tls, &metrics)?;
-    let served = match (&certificate, &config.server.tls) {
-        (Some(certificate), _) => Some(Arc::clone(certificate.shown())),
-        (None, Tls { source: TlsSource::Acme(acme), unknown_host, .. }) => {
-            Some(Served::new(vec![None; acme.domains.len()], *unknown_host, Arc::clone(&metrics)))
-        }
-        (None, _) => None,
-    };
-    let acceptor = match &served {
-        Some(served) => Some(Arc::clone(served).acceptor(&config.server.tls)?),
-        None => None,
-    };
+    let certificates = Certificates::load(&config.server.tls, &metrics)?;
+    let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
+    let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
@@ -106,7 +104,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
-        certificate: served,
+        served,
         news: told,
         started,
         stopping: stopping.clone(),
@@ -119,7 +117,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let reloader = Reloader {
         source: Arc::new(source),
         config: Arc::new(config),
-        certificate,
+        certificates,
         hangups,
         webhook,
         levels,

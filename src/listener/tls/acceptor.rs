@@ -8,10 +8,11 @@ use rustls::{
         CryptoProvider,
         aws_lc_rs::{self, Ticketer},
     },
+    server::NoClientAuth,
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Served, TlsError, challenge};
+use super::{ClientAuthorities, Served, TlsError, challenge};
 use crate::config::{Tls, TlsSource};
 
 impl Served {
@@ -21,10 +22,12 @@ impl Served {
     ///
     /// [`TlsError::NoTickets`]
     pub fn acceptor(self: Arc<Self>, tls: &Tls) -> Result<TlsAcceptor, TlsError> {
+        let clients =
+            tls.client_ca.as_ref().map_or_else(|| Arc::new(NoClientAuth) as _, ClientAuthorities::verifier);
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for both versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(self);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if answers_challenges(tls) {

@@ -11,7 +11,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{Challenge, Facts, Identity, challenge, shelf::Shelf};
+use super::{Challenge, Identity, challenge, shelf::Shelf};
 use crate::{config::UnknownHost, metrics::Metrics};
 
 /// A set of identities, each in its place, chosen by the name that a client asks for; the first is the default.
@@ -69,9 +69,9 @@ impl Served {
         };
     }
 
-    /// What the certificates say of themselves, in the order of their places.
-    pub fn facts(&self) -> Vec<Facts> {
-        self.current().identities().map(|identity| identity.facts.clone()).collect()
+    /// Those that are served, in the order of their places.
+    pub fn identities(&self) -> Vec<Arc<Identity>> {
+        self.current().identities().cloned().collect()
     }
 
     fn change(&self, change: impl FnOnce(&Shelf) -> Shelf) {
