@@ -11,6 +11,7 @@ mod rules;
 mod tally;
 
 use std::{
+    net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
     time::{Instant, SystemTime},
 };
@@ -18,9 +19,9 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response,
+    HeaderMap, Method, Request, Response, Version,
     body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST},
 };
 use tracing::{Instrument, debug, debug_span, warn};
 
@@ -31,7 +32,7 @@ use self::{
     tally::Tally,
 };
 use crate::{
-    config::{Config, Limits},
+    config::Config,
     deadline::Deadline,
     delivery::{Delivery, Receipts},
     envelope::{properties::Arrival, quarantined},
@@ -60,6 +61,28 @@ pub struct Answer {
     pub response: Response<Full<Bytes>>,
     /// The connection takes no further request.
     pub closes: bool,
+    /// It accepts something that was believed: whoever sent it knows a secret.
+    pub is_genuine: bool,
+}
+
+/// Who makes a request, as far as the listener knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Where the client is.
+    pub address: Option<IpAddr>,
+    /// Whether it is heard at all.
+    pub standing: Standing,
+}
+
+/// Whether a request is heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It is.
+    Welcome,
+    /// Its client is not one of `server.sources`.
+    Stranger,
+    /// Nobody can say where it begins or ends.
+    Garbled,
 }
 
 impl Webhook {
@@ -81,21 +104,22 @@ impl Webhook {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// The limits that hold for a new connection.
-    pub fn limits(&self) -> Limits {
-        self.rules().limits
-    }
-
     /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of
     /// the configuration.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Answer {
         let rules = self.rules();
         let owed = Deadline::after(rules.answer_within);
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let span = debug_span!("request", request = %arrival.request);
-        let (route, reply) = self.route(&rules, request, owed, arrival).instrument(span).await;
+        let span = debug_span!("request", request = %arrival.request, client = ?caller.address);
+        let (route, reply) = match heard(&request, caller.standing) {
+            Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
+            Err(refusal) => {
+                span.in_scope(|| debug!(reason = %refusal, "request refused"));
+                (Route::Other, Reply::Refusal(refusal))
+            }
+        };
         let mut answer = reply.into_answer(arrival.request, version);
         if is_head {
             // Hyper leaves it in over HTTP/2, where it is a protocol error.
@@ -206,6 +230,18 @@ impl Webhook {
             }
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
+    }
+}
+
+/// Whether a request is heard at all. HTTP/1.1 demands one `Host`, no more and no less (RFC 9112, 3.2): another server
+/// on the way may go by another one.
+fn heard(request: &Request<Incoming>, standing: Standing) -> Result<(), Refusal> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    let needed = usize::from(request.version() == Version::HTTP_11);
+    match standing {
+        Standing::Stranger => Err(Refusal::Stranger),
+        Standing::Welcome if (needed..=1).contains(&hosts) => Ok(()),
+        Standing::Welcome | Standing::Garbled => Err(Refusal::Garbled),
     }
 }
 

@@ -23,7 +23,10 @@ use crate::{
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
-    listener::tls::{Digest, Pem, TlsError},
+    listener::{
+        door::Door,
+        tls::{Digest, Pem, TlsError},
+    },
     metrics::Metrics,
     telemetry::Levels,
     webhook::Webhook,
@@ -37,6 +40,7 @@ pub(super) struct Reloader {
     /// None when a proxy terminates TLS.
     pub(super) certificates: Option<Certificates>,
     pub(super) hangups: Hangups,
+    pub(super) door: Arc<Door>,
     pub(super) webhook: Arc<Webhook>,
     pub(super) levels: Levels,
     pub(super) metrics: Arc<Metrics>,
@@ -100,6 +104,7 @@ impl Reloader {
 
     /// The change itself: from here on nothing can fail, and nothing is waited for.
     fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pairs }: Prepared) {
+        self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
         let unknown_host = config.server.tls.unknown_host;

@@ -51,3 +51,6 @@ pub(super) fn is_offered_alone(hello: &ClientHello<'_>) -> bool {
 
 /// The name in ALPN (RFC 8737, section 6.2).
 pub(super) const PROTOCOL: &[u8] = b"acme-tls/1";
+
+#[cfg(test)]
+mod tests;

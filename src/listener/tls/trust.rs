@@ -175,6 +175,6 @@ mod tests {
         refused(&[leaf, nobody.signed_by(&root), root.self_signed()], "EndEntityUsedAsCa");
         let mut client = Link::new(&["localhost"]);
         client.params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        refused(&[client.signed_by(&root), root.between(2020, 2040).self_signed()], "Purpose");
+        refused(&[client.signed_by(&root), root.between(2020, 2040).self_signed()], "server authentication");
     }
 }
