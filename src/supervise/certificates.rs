@@ -43,12 +43,12 @@ impl Certificates {
             TlsSource::Acme(acme) => places.resize(acme.domains.len(), None),
             TlsSource::Files(pairs) => {
                 for files in pairs {
-                    let (identity, digest) = first(files).map_err(|source| ServeError::Certificate {
+                    let (identity, first) = first(files).map_err(|source| ServeError::Certificate {
                         file: files.certificate.clone(),
                         source,
                     })?;
                     places.push(Some(Arc::new(identity)));
-                    watched.push(Watched::new(files.clone(), digest));
+                    watched.push(first);
                 }
             }
         }
@@ -85,8 +85,11 @@ impl Certificates {
         for candidate in candidates.iter().filter(|candidate| !before.contains(&candidate.digest)) {
             self.taken(&candidate.identity);
         }
-        let watched = |candidate: Candidate| Watched::new(candidate.files, candidate.digest);
-        self.watched = candidates.into_iter().map(watched).collect();
+        let is_told = |digest| self.watched.iter().any(|before| before.served == digest && before.is_told());
+        let watched = candidates
+            .into_iter()
+            .map(|Candidate { files, digest, .. }| Watched::new(files, digest).told(is_told(digest)));
+        self.watched = watched.collect();
     }
 
     /// As [`Certificates::adopt`], where certificates do not come from files.
@@ -148,12 +151,14 @@ impl Candidate {
     }
 }
 
-fn first(files: &PairFiles) -> Result<(Identity, Digest), TlsError> {
+fn first(files: &PairFiles) -> Result<(Identity, Watched), TlsError> {
     let pem = Pem::read(files)?;
     let identity = pem.identity()?;
-    if let Err(error) = identity.fit(SystemTime::now()) {
+    let fit = identity.fit(SystemTime::now());
+    let watched = Watched::new(files.clone(), pem.digest()).told(matches!(fit, Err(TlsError::Expired)));
+    if let Err(error) = fit {
         let (file, error) = (files.certificate.display(), Chain(&error));
         error!(%file, hosts = ?identity.facts.hosts, %error, "Graph does not deliver to this certificate");
     }
-    Ok((identity, pem.digest()))
+    Ok((identity, watched))
 }

@@ -26,6 +26,15 @@ impl Watched {
         Self { files, served, seen: None, refused: None, outlived: false }
     }
 
+    /// The same, where the end of what is served was spoken of before, or not.
+    pub(super) fn told(self, outlived: bool) -> Self {
+        Self { outlived, ..self }
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.outlived
+    }
+
     /// Why the content of the files is not served, if it is not.
     pub(super) fn refused(&self) -> Option<&str> {
         self.refused.as_ref().map(|(_, why)| why.as_str())
