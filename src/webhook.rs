@@ -112,7 +112,7 @@ impl Webhook {
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let span = debug_span!("request", request = %arrival.request, client = ?caller.address);
+        let span = debug_span!("request", request = %arrival.request);
         let (route, reply) = match heard(&request, caller.standing) {
             Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
             Err(refusal) => {
@@ -125,7 +125,9 @@ impl Webhook {
             // Hyper leaves it in over HTTP/2, where it is a protocol error.
             *answer.response.body_mut() = Full::default();
         }
-        self.metrics.request(route, answer.response.status().as_u16(), begun.elapsed());
+        let status = answer.response.status().as_u16();
+        debug!(request = %arrival.request, client = ?caller.address, status, "answered");
+        self.metrics.request(route, status, begun.elapsed());
         answer
     }
 

@@ -370,3 +370,95 @@ fn counted_for(address: IpAddr) -> IpAddr {
 
 /// Time between two looks for somebody idle in a full house.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{config, secret::Secret};
+
+    /// A door for `connections` of them, two of one address.
+    fn door(connections: usize) -> Arc<Door> {
+        let mut config = config::dev(&Secret::new("a secret for this test".to_owned()), Path::new("/spool"));
+        let limits = &mut config.server.limits;
+        (limits.connections_max, limits.connections_per_address, limits.handshakes_max) = (connections, 2, 2);
+        Door::new(&config, usize::MAX, Metrics::new())
+    }
+
+    #[track_caller]
+    fn enter(door: &Arc<Door>) -> Guest {
+        let entered = door.try_enter(&door.terms(), None);
+        entered.expect("nobody is turned away").expect("there is a place")
+    }
+
+    /// Who was shown out, by their places in `guests`.
+    fn shown_out(guests: &[&Guest]) -> Vec<usize> {
+        let is_out = |(at, guest): (usize, &&Guest)| guest.shown_out.is_cancelled().then_some(at);
+        guests.iter().enumerate().filter_map(is_out).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_brings_nothing_makes_room_first() {
+        let door = door(4);
+        let mut guests = Vec::new();
+        for _ in 0..4 {
+            guests.push(enter(&door));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        guests[0].is_known();
+        let request = guests[1].activity.request();
+        let full = |door: &Arc<Door>| door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none());
+        let all = |guests: &[Guest]| shown_out(&guests.iter().collect::<Vec<_>>());
+        assert!(full(&door));
+        assert_eq!(all(&guests), [2], "idle longest of those that brought nothing");
+        // One at a time: until it has left, nobody else has to.
+        assert!(full(&door));
+        assert_eq!(all(&guests), [2]);
+        drop(guests.remove(2));
+        let fourth = enter(&door);
+        assert!(full(&door));
+        assert_eq!(all(&guests), [2]);
+        drop(guests.remove(2));
+        drop(fourth);
+        let [_third, _fourth] = [enter(&door), enter(&door)];
+        drop(request);
+        assert!(!guests[0].shown_out.is_cancelled(), "known");
+        assert_eq!(door.metrics.connections.get(), 4);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_of_too_many_handshakes_goes() {
+        let door = door(100);
+        let [first, second, third] = [enter(&door), enter(&door), enter(&door)];
+        first.begins_handshake();
+        second.begins_handshake();
+        assert_eq!(shown_out(&[&first, &second, &third]), [0; 0]);
+        third.begins_handshake();
+        assert_eq!(shown_out(&[&first, &second, &third]), [0]);
+        second.ends_handshake();
+        enter(&door).begins_handshake();
+        assert_eq!(shown_out(&[&first, &second, &third]), [0]);
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_client_is_its_network() {
+        let door = door(100);
+        let announce = |text: &str| {
+            let guest = enter(&door);
+            guest.announce(text.parse().expect("an address")).map(|()| guest)
+        };
+        let first = announce("2001:db8:1:2::1").expect("the first");
+        let _second = announce("2001:db8:1:2:ffff::1").expect("the second of this network");
+        assert!(announce("2001:db8:1:2::3").is_err());
+        let _other = announce("2001:db8:1:3::1").expect("another network");
+        let _four = [announce("192.0.2.1"), announce("::ffff:192.0.2.1")];
+        assert!(announce("192.0.2.1").is_err());
+        let _here =
+            [announce("127.0.0.1"), announce("127.0.0.1"), announce("127.0.0.1").map_err(|_| panic!("here"))];
+        first.is_known();
+        let _again = announce("2001:db8:1:2::3").expect("a known one does not count");
+        let book = door.book();
+        assert_eq!(book.addresses.values().sum::<usize>(), 5);
+    }
+}

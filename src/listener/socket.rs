@@ -129,7 +129,7 @@ impl Passed {
                 source,
             })?;
             let listener = if name == "admin" { "admin" } else { "public" };
-            info!(listener, address = socket.address(), name, "listening on a socket of systemd");
+            info!(listener, address = socket.address(), systemd = name, "listening");
             match listener {
                 "admin" => sockets.admin = Some(socket),
                 _ => sockets.public.push(socket),

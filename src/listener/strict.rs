@@ -2,8 +2,8 @@
 //!
 //! hyper takes a bare line feed for the end of a line, as RFC 9112 allows (2.2). A proxy in front may not, and then
 //! the two cut a connection into requests at different places: the way in for smuggled requests. So heads and
-//! the lines between chunks pass here first. What is not by the letter is spoilt with a zero byte, which hyper
-//! refuses with 400 wherever it stands, and nothing passes after it.
+//! the lines between chunks pass here first. In place of what is not by the letter hyper reads a zero byte, which it
+//! refuses with 400 wherever it stands; and then the end.
 
 use std::{
     io,
@@ -23,6 +23,8 @@ pub(super) struct Strict<S> {
     framing: Framing,
     /// Read, and not passed on yet: what comes after a head, before it is known what it is.
     ahead: BytesMut,
+    /// Nothing passes any more.
+    is_spoilt: bool,
 }
 
 /// Where in its messages a connection is. The service that is called for a head has to say what follows it.
@@ -256,18 +258,21 @@ impl Framing {
 impl<S> Strict<S> {
     /// Reads `stream` by the letter; `framing` is to be told what follows each head.
     pub(super) fn new(stream: S, framing: Framing) -> Self {
-        Self { stream, framing, ahead: BytesMut::new() }
+        Self { stream, framing, ahead: BytesMut::new(), is_spoilt: false }
     }
 
     /// Lets what was read last, from `start` on, pass as far as it may.
     fn judge(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>, start: usize) -> Poll<()> {
         let mut shared = self.framing.lock();
-        let fresh = &mut buffer.filled_mut()[start..];
+        let fresh = &buffer.filled()[start..];
         let passed = match shared.scanner.scan(fresh) {
             Scanned::Passes(passed) => passed,
             Scanned::WrongAt(at) => {
-                fresh[at] = 0;
-                at + 1
+                buffer.set_filled(start + at);
+                let (now, later) = SPOILT.split_at(SPOILT.len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                (self.ahead, self.is_spoilt) = (BytesMut::from(later), true);
+                return Poll::Ready(());
             }
         };
         if shared.scanner.is_in_head() {
@@ -295,14 +300,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let start = buffer.filled().len();
-        if self.ahead.is_empty() {
+        if self.ahead.is_empty() && !self.is_spoilt {
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         } else {
             let taken = self.ahead.len().min(buffer.remaining());
             buffer.put_slice(&self.ahead[..taken]);
             self.ahead.advance(taken);
         }
-        if buffer.filled().len() == start {
+        if self.is_spoilt || buffer.filled().len() == start {
             return Poll::Ready(Ok(()));
         }
         self.judge(context, buffer, start).map(Ok)
@@ -339,6 +344,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     }
 }
 
+/// What hyper is given instead: it looks at a head only when that has an end.
+const SPOILT: &[u8] = b"\0\r\n\r\n";
 /// The line with which an HTTP/2 connection begins (RFC 9113, 3.4); an empty one follows.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 

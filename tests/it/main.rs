@@ -4,6 +4,7 @@ mod admin;
 mod cli;
 mod crash;
 mod delivery;
+mod door;
 mod faults;
 mod handshake;
 mod http;
