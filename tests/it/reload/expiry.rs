@@ -11,6 +11,7 @@ use crate::support::graph::{created, post};
 use crate::support::https::Client;
 
 const ENDS: &str = r#"graphhook_tls_certificate_not_after_timestamp_seconds{host="localhost"}"#;
+const REFUSED: &str = r#"graphhook_tls_reloads_total{result="refused"}"#;
 const LIFE: Duration = Duration::from_secs(5);
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -44,6 +45,9 @@ async fn an_outlived_certificate_is_complained_of_and_serving_goes_on() {
     assert_eq!(daemon.metrics().await.get(ENDS), ends);
     assert_eq!(status(&daemon).await["certificates"][0]["not_after"], ends as i64);
     reload_well(&daemon).await;
+    // Two looks later, which is when a bad pair is refused, there is no second word of it.
+    fs::write(&files.key, "no key").expect("written");
+    daemon.eventually_metric(REFUSED, |refused| refused == 1.0).await;
     assert_eq!(daemon.log().matches(complaint).count(), 1);
 
     authority.server().write(&files.certificate, &files.key);
