@@ -22,6 +22,7 @@ pub use self::{
 };
 use crate::{
     envelope::routing::Template,
+    listener::tls::ClientAuthorities,
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
@@ -95,8 +96,8 @@ pub struct Tls {
     pub source: TlsSource,
     /// What a client sees that asks for a host we have no certificate of.
     pub unknown_host: UnknownHost,
-    /// PEM: who is not certified by one of these is refused.
-    pub client_ca: Option<Vec<u8>>,
+    /// Who is not certified by one of these is refused.
+    pub client_ca: Option<ClientAuthorities>,
 }
 
 /// `server.tls.mode`, with what belongs to it.

@@ -23,6 +23,7 @@ use super::{
     proxy::{self, Header},
     socket::{Peer, Stream},
     strict::{Body, Framing, Strict},
+    tls::is_challenge,
 };
 use crate::{
     backoff::jittered,
@@ -49,7 +50,7 @@ pub(super) async fn serve(
     };
     let failure = match begun {
         Ok(Ok((stream, client))) => return http(stream, client, &guest, shared, stop).await,
-        Ok(Err(Failure::TurnedAway)) => return,
+        Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
         Ok(Err(Failure::NoProxy(error))) => {
             debug!(?peer, %error, "no PROXY header");
             ConnectionFailure::Proxy
@@ -66,9 +67,11 @@ pub(super) async fn serve(
     shared.metrics.connections_failed.count(failure);
 }
 
-/// Why a connection never came to carry requests.
+/// Why a connection does not come to carry requests.
 enum Failure {
     TurnedAway,
+    /// It did what it was made for.
+    Challenge,
     NoProxy(io::Error),
     Tls(io::Error),
 }
@@ -93,6 +96,9 @@ async fn begin(
     guest.begins_handshake();
     let stream = tls.accept(stream).await.map_err(Failure::Tls)?;
     guest.ends_handshake();
+    if is_challenge(&stream) {
+        return Err(Failure::Challenge);
+    }
     Ok((Either::Left(Box::new(stream)), client))
 }
 

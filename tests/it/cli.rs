@@ -128,6 +128,42 @@ async fn certificates_are_checked() {
 }
 
 #[tokio::test]
+async fn every_certificate_is_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let authority = Authority::generate().intermediate();
+    let files = authority.write_into(directory.path());
+    let (certificate, key) = (directory.path().join("other.pem"), directory.path().join("other-key.pem"));
+    let other =
+        format!("[{{ certificate = \"{}\", private_key = \"{}\" }}]", certificate.display(), key.display());
+    let configuration = Daemon::configure().set("server.tls", "certificates", &other);
+    let path = configuration.write_into(directory.path(), &files);
+    let path = path.to_str().expect("UTF-8");
+    let offline = ["check", "--offline", "--config", path];
+
+    authority.server_for(&["other.example", "LOCALHOST"]).write(&certificate, &key);
+    let said = check(&run(&offline, &[]).await, 0);
+    assert_eq!(said.matches("ok       tls").count(), 2, "{said}");
+    assert!(
+        said.contains("warning  tls") && said.contains("an earlier one is served for localhost"),
+        "{said}"
+    );
+
+    let mut torn = authority.server();
+    torn.certificate += Authority::generate().pem();
+    torn.write(&files.certificate, &files.key);
+    let said = check(&run(&offline, &[]).await, 1);
+    assert!(
+        said.contains("clients cannot trust the chain") && said.contains("put the certificate first"),
+        "{said}"
+    );
+
+    fs::write(&certificate, "hunter2").expect("written");
+    let said = check(&run(&offline, &[]).await, 78);
+    assert_eq!(said.matches("failed   tls").count(), 2, "{said}");
+    assert!(said.contains("other.pem holds no certificate") && !said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
 async fn a_refused_configuration_ends_with_78() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.toml");
