@@ -197,19 +197,22 @@ async fn wrong_usage_ends_with_2_and_help_with_0() {
     check(&run(&["--version"], &[]).await, 0);
 }
 
-/// The unit is verified as it ships, but for the place of the program.
+/// The units are verified as they ship, but for the place of the program.
 #[tokio::test]
-async fn systemd_accepts_the_unit() {
+async fn systemd_accepts_the_units() {
     let unit = include_str!("../../systemd/graphhook.service");
     assert!(unit.contains("/usr/bin/graphhook"));
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("graphhook.service");
     fs::write(&path, unit.replace("/usr/bin/graphhook", env!("CARGO_BIN_EXE_graphhook"))).expect("written");
+    // The sockets' unit finds the service beside it.
+    let sockets = directory.path().join("graphhook.socket");
+    fs::write(&sockets, include_str!("../../systemd/graphhook.socket")).expect("written");
     let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--man=no"]).arg(&path);
+    verify.args(["verify", "--man=no"]).args([&path, &sockets]);
     let output = process::output(&mut verify, Duration::from_secs(30)).await;
     let said = check(&output, 0);
-    assert!(!said.contains("graphhook.service"), "{said}");
+    assert!(!said.contains("graphhook."), "{said}");
 }
 
 #[tokio::test]
