@@ -1,7 +1,9 @@
 //! The second listener, for the operator: `/livez`, `/readyz`, `/metrics`, `/status`. No secrets in any of them.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,16 +19,17 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
     delivery::{Delivery, State, spool::State as Spool},
-    listener::{accept, tls::Served},
+    listener::{
+        accept_few,
+        socket::{Socket, Stream},
+        tls::{Identity, Served},
+    },
     metrics::{self, Books, Metrics},
 };
 
@@ -39,8 +42,8 @@ pub struct Admin {
     pub delivery: Arc<Delivery>,
     /// Addresses of the public listener.
     pub addresses: Vec<String>,
-    /// Certificate of the public listener, if it has one.
-    pub certificate: Option<Arc<Served>>,
+    /// Certificates of the public listener, if it has any.
+    pub served: Option<Arc<Served>>,
     /// What has changed since the start, or would not.
     pub news: watch::Receiver<News>,
     /// Start of the process.
@@ -54,8 +57,8 @@ pub struct Admin {
 pub struct News {
     /// The last reload, if there was one.
     pub last_reload: Option<Reload>,
-    /// Why the certificate in the files is not the one that is served, if it is not.
-    pub refused_certificate: Option<String>,
+    /// Certificate files whose content is not what is served, and why.
+    pub refused_certificates: BTreeMap<PathBuf, String>,
 }
 
 /// A reload of the configuration.
@@ -83,7 +86,7 @@ struct Status<'a> {
     broker: Part,
     spool: SpoolStatus,
     notifications: Books,
-    certificate: Option<Certificate>,
+    certificates: Vec<Certificate>,
     last_reload: Option<Reload>,
 }
 
@@ -107,23 +110,24 @@ struct SpoolStatus {
 struct Certificate {
     hosts: Vec<String>,
     not_after: i64,
-    /// Why what stands in the files is not served.
+    file: Option<PathBuf>,
+    /// Why what stands in the file is not served.
     refused: Option<String>,
 }
 
 impl Admin {
     /// Serves until `stop`.
-    pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
+    pub async fn run(self, socket: Socket, connections_max: usize, stop: CancellationToken) {
         let admin = Arc::new(self);
         let stopping = stop.clone();
         let serve = move |stream| {
             let (admin, stop) = (Arc::clone(&admin), stopping.clone());
             async move { admin.serve(stream, stop).await }
         };
-        accept(socket, Arc::new(Semaphore::new(CONNECTIONS_MAX)), stop, serve).await;
+        accept_few(socket, connections_max, stop, serve).await;
     }
 
-    async fn serve(&self, stream: TcpStream, stop: CancellationToken) {
+    async fn serve(&self, stream: Stream, stop: CancellationToken) {
         let service = service_fn(|request: Request<Incoming>| {
             let response = self.answer(&request);
             async move { Ok::<_, Infallible>(response) }
@@ -193,14 +197,27 @@ impl Admin {
                 oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
             },
             notifications: self.metrics.books(),
-            certificate: self.certificate.as_ref().map(|served| {
-                let facts = served.facts();
-                let refused = self.news.borrow().refused_certificate.clone();
-                Certificate { hosts: facts.hosts, not_after: facts.not_after, refused }
-            }),
+            certificates: self.certificates(),
             last_reload: self.news.borrow().last_reload.clone(),
         };
         serde_json::to_string_pretty(&status).expect("strings and numbers are always JSON") + "\n"
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let identities = self.served.iter().flat_map(|served| served.identities());
+        let news = self.news.borrow();
+        identities.map(|identity| Certificate::new(&identity, &news.refused_certificates)).collect()
+    }
+}
+
+impl Certificate {
+    fn new(Identity { facts, file, .. }: &Identity, refused: &BTreeMap<PathBuf, String>) -> Self {
+        Self {
+            hosts: facts.hosts.clone(),
+            not_after: facts.not_after,
+            file: file.clone(),
+            refused: file.as_ref().and_then(|file| refused.get(file)).cloned(),
+        }
     }
 }
 
@@ -218,5 +235,3 @@ fn rfc3339(seconds: i64) -> String {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// A scraper, a health check and an operator; more wait.
-const CONNECTIONS_MAX: usize = 64;

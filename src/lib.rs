@@ -35,6 +35,7 @@ pub mod error;
 pub mod metrics;
 pub mod telemetry;
 mod failpoint;
+pub mod network;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -6,6 +6,7 @@
 mod process;
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -84,6 +85,10 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections that ended before they could carry a request.
     pub connections_failed: Counters<ConnectionFailure>,
+    /// Connections that had to make room for others.
+    pub connections_evicted: Counter,
+    /// Connections and requests of clients that are not among `server.sources`, refused or not.
+    pub strangers: Counter,
     certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
     /// Pairs of certificate and key that were found in the files while running.
     pub tls_reloads: Counters<TlsReload>,
@@ -189,6 +194,12 @@ pub enum ConnectionFailure {
     Tls,
     /// The TLS handshake took too long.
     TlsTimeout,
+    /// The PROXY header was absent, garbled, or from nobody that is trusted.
+    Proxy,
+    /// The client is not one of `server.sources`.
+    Source,
+    /// The client has too many connections.
+    AddressLimit,
 }
 
 /// What became of a new pair of certificate and key.
@@ -237,7 +248,10 @@ label!(Publish, "result", {
 label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
 label!(Connect, "result", { Ready => "ready", Failed => "failed" });
 label!(TlsReload, "result", { Taken => "taken", Refused => "refused" });
-label!(ConnectionFailure, "reason", { Tls => "tls_error", TlsTimeout => "tls_timeout" });
+label!(ConnectionFailure, "reason", {
+    Tls => "tls_error", TlsTimeout => "tls_timeout", Proxy => "proxy_header", Source => "source",
+    AddressLimit => "address_limit",
+});
 
 impl Label for Kind {
     type Labels = [(&'static str, &'static str); 1];
@@ -280,7 +294,7 @@ impl Route {
             Self::Handshake => &[200, 400],
             Self::Notifications => &[202, 400, 408, 413, 415, 503],
             Self::Health => &[200],
-            Self::Other => &[404, 405],
+            Self::Other => &[400, 403, 404, 405],
         }
     }
 }
@@ -391,6 +405,16 @@ impl Metrics {
             spool_unreadable: counter(r, "spool_unreadable", "Messages in the spool that were damaged"),
             connections: gauge(r, "connections", "Open connections of the public listener"),
             connections_failed: counters(r, "connections_failed", "Connections that carried no request"),
+            connections_evicted: counter(
+                r,
+                "connections_evicted",
+                "Connections without a request that made room for others",
+            ),
+            strangers: counter(
+                r,
+                "sources_unlisted",
+                "Connections and requests of clients that server.sources does not list",
+            ),
             certificate_not_after: {
                 let family = Family::default();
                 let help = "End of a certificate's validity, unix time";
@@ -440,14 +464,14 @@ impl Metrics {
         self.http_request_duration.of_label(route).observe(took.as_secs_f64());
     }
 
-    /// Says when the certificate of these hosts ends, as unix time; the series of hosts of `before` that are not
+    /// Says for each host when its certificate ends, as unix time; the series of hosts of `before` that are not
     /// among them go away.
-    pub fn certificate(&self, hosts: &[String], not_after: i64, before: &[String]) {
+    pub fn certificates(&self, ends: &BTreeMap<String, i64>, before: &BTreeMap<String, i64>) {
         let labels = |host: &String| [("host", host.clone())];
-        for host in hosts {
-            self.certificate_not_after.get_or_create(&labels(host)).set(not_after);
+        for (host, not_after) in ends {
+            self.certificate_not_after.get_or_create(&labels(host)).set(*not_after);
         }
-        for gone in before.iter().filter(|host| !hosts.contains(host)) {
+        for gone in before.keys().filter(|host| !ends.contains_key(*host)) {
             self.certificate_not_after.remove(&labels(gone));
         }
     }

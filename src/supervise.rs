@@ -5,12 +5,13 @@
 //! `server.stop_within`: reload nothing more → accept nothing more, answer open requests → let the replay settle →
 //! close the broker politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
 
-mod certificate;
+mod certificates;
 mod reload;
 pub mod signals;
 mod systemd;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::{
-    certificate::Certificate,
+    certificates::Certificates,
     reload::Reloader,
     signals::{Hangups, Signals},
 };
@@ -36,8 +37,11 @@ use crate::{
         spool::{Keeper, Spool, SpoolError},
     },
     listener::{
-        BindError, Listener, bind,
-        tls::{Served, TlsError},
+        Listener,
+        door::Door,
+        files::Files,
+        socket::{BindError, Passed, Socket},
+        tls::TlsError,
     },
     metrics::{Books, Metrics},
     telemetry::Levels,
@@ -50,7 +54,16 @@ pub enum ServeError {
     /// An address is taken or not ours.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The certificate cannot be served.
+    /// A pair of certificate and key cannot be used.
+    #[error("no TLS with {}", file.display())]
+    Certificate {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// There is no TLS with any certificate.
     #[error("no TLS")]
     Tls(#[from] TlsError),
     /// The spool belongs to somebody else.
@@ -75,19 +88,24 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
-    let certificate = Certificate::load(&config.server.tls, &metrics)?;
-    let served = certificate.as_ref().map(|certificate| Arc::clone(certificate.shown()));
+    let certificates = Certificates::load(&config.server.tls, &metrics)?;
+    let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
+    let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
-    let mut sockets = Vec::new();
-    for &address in &config.server.listen {
-        sockets.push(bind(address, "public").await?);
+    let Passed { public: mut sockets, admin: admin_socket } = Passed::take(source.environment())?;
+    if sockets.is_empty() {
+        for listen in &config.server.listen {
+            sockets.push(Socket::bind(listen, "public").await?);
+        }
     }
-    let admin_socket = bind(config.admin.listen, "admin").await?;
-    let addresses =
-        sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.to_string());
+    let admin_socket = match admin_socket {
+        Some(socket) => socket,
+        None => Socket::bind(&config.admin.listen.into(), "admin").await?,
+    };
+    let addresses = sockets.iter().map(Socket::address);
 
     let (news, told) = watch::channel(News::default());
     let stopping = CancellationToken::new();
@@ -95,21 +113,23 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
-        certificate: served.clone(),
+        served,
         news: told,
         started,
         stopping: stopping.clone(),
     };
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
-    let (acceptor, connections_max) = (served.map(Served::acceptor), config.server.limits.connections_max);
+    let files = Files::raise();
+    let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
-        Listener::new(sockets, acceptor, Arc::clone(&webhook), connections_max, Arc::clone(&metrics));
+        Listener::new(sockets, acceptor, Arc::clone(&door), Arc::clone(&webhook), Arc::clone(&metrics));
     let stop_within = config.server.stop_within;
     let reloader = Reloader {
         source: Arc::new(source),
         config: Arc::new(config),
-        certificate,
+        certificates,
         hangups,
+        door,
         webhook,
         levels,
         metrics: Arc::clone(&metrics),
@@ -120,7 +140,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
     tasks.start(Part::Broker, |stop| connector.run(stop));
     tasks.start(Part::Replay, |stop| replay.run(stop));
-    tasks.start(Part::Admin, |stop| admin.run(admin_socket, stop));
+    tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
     tasks.start(Part::Listener, |stop| listener.run(stop));
     tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");

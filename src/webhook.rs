@@ -4,6 +4,7 @@
 //! handshake leaves it before the first step, and touches nothing.
 
 mod body;
+mod form;
 pub(crate) mod handshake;
 pub(crate) mod media;
 mod reply;
@@ -12,6 +13,7 @@ mod rules;
 mod tally;
 
 use std::{
+    net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
     time::{Instant, SystemTime},
 };
@@ -28,7 +30,7 @@ use self::{
     tally::Tally,
 };
 use crate::{
-    config::{Config, Limits},
+    config::Config,
     deadline::Deadline,
     delivery::{Delivery, Receipts},
     envelope::{properties::Arrival, quarantined},
@@ -57,6 +59,28 @@ pub struct Answer {
     pub response: Response<Full<Bytes>>,
     /// The connection takes no further request.
     pub closes: bool,
+    /// It accepts something that was believed: whoever sent it knows a secret.
+    pub is_genuine: bool,
+}
+
+/// Who makes a request, as far as the listener knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Where the client is.
+    pub address: Option<IpAddr>,
+    /// Whether it is heard at all.
+    pub standing: Standing,
+}
+
+/// Whether a request is heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It is.
+    Welcome,
+    /// Its client is not one of `server.sources`.
+    Stranger,
+    /// Nobody can say where it begins or ends.
+    Garbled,
 }
 
 impl Webhook {
@@ -78,27 +102,30 @@ impl Webhook {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// The limits that hold for a new connection.
-    pub fn limits(&self) -> Limits {
-        self.rules().limits
-    }
-
     /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of
     /// the configuration.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Answer {
         let rules = self.rules();
         let owed = Deadline::after(rules.answer_within);
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let span = debug_span!("request", request = %arrival.request);
-        let (route, reply) = self.route(&rules, request, owed, arrival).instrument(span).await;
+        let (route, reply) = match form::hear(&request, caller.standing) {
+            Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
+            Err(refusal) => {
+                span.in_scope(|| debug!(reason = %refusal, "request refused"));
+                (Route::Other, Reply::Refusal(refusal))
+            }
+        };
         let mut answer = reply.into_answer(arrival.request, version);
         if is_head {
             // Hyper leaves it in over HTTP/2, where it is a protocol error.
             *answer.response.body_mut() = Full::default();
         }
-        self.metrics.request(route, answer.response.status().as_u16(), begun.elapsed());
+        let status = answer.response.status().as_u16();
+        debug!(request = %arrival.request, client = ?caller.address, status, "answered");
+        self.metrics.request(route, status, begun.elapsed());
         answer
     }
 

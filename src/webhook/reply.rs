@@ -33,6 +33,10 @@ pub(super) enum Reply {
 /// Why a request is not accepted. The words stay in the log; the sender sees the status.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum Refusal {
+    #[error("the request is not by the letter of HTTP")]
+    Garbled,
+    #[error("the client is not one of server.sources")]
+    Stranger,
     #[error("no such path")]
     NotFound,
     #[error("this path has no such method")]
@@ -78,7 +82,7 @@ impl From<BatchError> for Refusal {
 impl Reply {
     /// The answer itself.
     pub(super) fn into_answer(self, request: RequestId, version: Version) -> Answer {
-        let closes = self.closes();
+        let (closes, is_genuine) = (self.closes(), self.is_genuine());
         let mut response = match self {
             Self::Echo(token) => text(token.into_string()),
             Self::Healthy => text("ok\n".to_owned()),
@@ -91,19 +95,28 @@ impl Reply {
         if closes && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Answer { response, closes }
+        Answer { response, closes, is_genuine }
+    }
+
+    fn is_genuine(&self) -> bool {
+        match self {
+            Self::Accepted(receipts) => receipts.published() + receipts.spooled() > 0,
+            Self::Echo(_) | Self::Healthy | Self::Refusal(_) => false,
+        }
     }
 
     fn closes(&self) -> bool {
         match self {
             Self::Echo(_) | Self::Accepted(_) | Self::Healthy => false,
             Self::Refusal(refusal) => match refusal {
-                Refusal::Unsupported
+                Refusal::Garbled
+                | Refusal::Unsupported
                 | Refusal::TooLarge
                 | Refusal::TooSlow
                 | Refusal::Broken
                 | Refusal::NoRoom => true,
-                Refusal::NotFound
+                Refusal::Stranger
+                | Refusal::NotFound
                 | Refusal::MethodNotAllowed(_)
                 | Refusal::BadToken
                 | Refusal::NoBatch(_)
@@ -116,9 +129,10 @@ impl Reply {
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
+            Self::Stranger => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadToken | Self::Broken | Self::NoBatch(_) => StatusCode::BAD_REQUEST,
+            Self::Garbled | Self::BadToken | Self::Broken | Self::NoBatch(_) => StatusCode::BAD_REQUEST,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -151,7 +165,9 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         Refusal::Unavailable(_) | Refusal::NoRoom => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
-        Refusal::NotFound
+        Refusal::Garbled
+        | Refusal::Stranger
+        | Refusal::NotFound
         | Refusal::BadToken
         | Refusal::Unsupported
         | Refusal::TooLarge
