@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::{
     Shared,
+    activity::Activity,
     door::{Guest, TurnedAway},
     forwarded,
     proxy::{self, Header},
@@ -156,7 +157,7 @@ where
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
         () = closing.cancelled() => Err(LINGER),
-        () = Deadline::after(jittered(limits.connection_within)).passed() => Err(LINGER),
+        () = aged(activity, limits) => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
         () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
         () = guest.shown_out.cancelled() => Err(Duration::ZERO),
@@ -175,6 +176,13 @@ where
     if let Err(error) = ended {
         debug!(%error, "a connection broke");
     }
+}
+
+/// Waits until a connection is old, and has a request whose answer can say that it was the last: to close it between two
+/// requests would cross with the next one. One that stays idle ends for that reason.
+async fn aged(activity: &Activity, limits: &Limits) {
+    Deadline::after(jittered(limits.connection_within)).passed().await;
+    activity.busy().await;
 }
 
 /// Who makes a request.
