@@ -4,6 +4,7 @@
 //! handshake leaves it before the first step, and touches nothing.
 
 mod body;
+mod form;
 mod handshake;
 mod reply;
 pub mod route;
@@ -19,9 +20,9 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response, Version,
+    HeaderMap, Method, Request, Response,
     body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
 };
 use tracing::{Instrument, debug, debug_span, warn};
 
@@ -113,7 +114,7 @@ impl Webhook {
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let span = debug_span!("request", request = %arrival.request);
-        let (route, reply) = match heard(&request, caller.standing) {
+        let (route, reply) = match form::hear(&request, caller.standing) {
             Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
             Err(refusal) => {
                 span.in_scope(|| debug!(reason = %refusal, "request refused"));
@@ -232,18 +233,6 @@ impl Webhook {
             }
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
-    }
-}
-
-/// Whether a request is heard at all. HTTP/1.1 demands one `Host`, no more and no less (RFC 9112, 3.2): another server
-/// on the way may go by another one.
-fn heard(request: &Request<Incoming>, standing: Standing) -> Result<(), Refusal> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    let needed = usize::from(request.version() == Version::HTTP_11);
-    match standing {
-        Standing::Stranger => Err(Refusal::Stranger),
-        Standing::Welcome if (needed..=1).contains(&hosts) => Ok(()),
-        Standing::Welcome | Standing::Garbled => Err(Refusal::Garbled),
     }
 }
 

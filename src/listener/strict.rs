@@ -53,10 +53,10 @@ pub enum Body {
 #[derive(Debug, Default)]
 pub struct Scanner {
     stage: Stage,
-    /// How much of the line at hand was seen, and its last byte.
+    /// The line at hand, as far as it was seen.
     line: Line,
-    /// Whether this head is the preface of HTTP/2, as far as it is seen.
-    is_preface: bool,
+    /// What was seen of the head at hand.
+    head: Head,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -83,6 +83,18 @@ enum Stage {
 struct Line {
     bytes: u64,
     ends_in_return: bool,
+    has_colon: bool,
+    /// Its first bytes, in lower case.
+    begin: [u8; NAME_BYTES_MAX],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    /// It is the preface of HTTP/2, as far as it was seen.
+    is_preface: bool,
+    /// Fields that say how long the body is.
+    lengths: usize,
+    codings: usize,
 }
 
 /// A chunk's size while it is being read.
@@ -159,7 +171,7 @@ impl Scanner {
 
     /// One byte of a line; whether it may stand there.
     fn step(&mut self, byte: u8) -> bool {
-        let Line { bytes, ends_in_return } = self.line;
+        let Line { bytes, ends_in_return, .. } = self.line;
         // CR and LF stand together or not at all.
         if (byte == b'\n') != ends_in_return {
             return false;
@@ -170,13 +182,13 @@ impl Scanner {
         }
         if byte != b'\r' {
             if self.stage == Stage::Before {
-                (self.stage, self.is_preface) = (Stage::Head, true);
+                (self.stage, self.head) = (Stage::Head, Head { is_preface: true, ..Head::default() });
             }
             if !self.take(byte) {
                 return false;
             }
         }
-        self.line = Line { bytes: bytes + 1, ends_in_return: byte == b'\r' };
+        (self.line.bytes, self.line.ends_in_return) = (bytes + 1, byte == b'\r');
         true
     }
 
@@ -185,10 +197,29 @@ impl Scanner {
             Stage::Size(size) => size.take(byte),
             Stage::ChunkEnd => false,
             Stage::Head => {
-                self.is_preface &= PREFACE.get(self.line.bytes as usize) == Some(&byte);
+                self.head.is_preface &= PREFACE.get(self.line.bytes as usize) == Some(&byte);
+                self.note_name(byte);
                 true
             }
             _ => true,
+        }
+    }
+
+    /// Counts the fields that say how long the body is. Hyper goes by one of them and does not show us the others.
+    fn note_name(&mut self, byte: u8) {
+        let Line { bytes, has_colon, begin, .. } = &mut self.line;
+        let at = *bytes as usize;
+        if byte != b':' || *has_colon {
+            if let Some(place) = begin.get_mut(at) {
+                *place = byte.to_ascii_lowercase();
+            }
+            return;
+        }
+        *has_colon = true;
+        match begin.get(..at) {
+            Some(b"content-length") => self.head.lengths += 1,
+            Some(b"transfer-encoding") => self.head.codings += 1,
+            Some(_) | None => {}
         }
     }
 
@@ -196,10 +227,11 @@ impl Scanner {
     fn end_line(&mut self, bytes: u64) -> bool {
         let is_empty = bytes == 0;
         self.stage = match self.stage {
-            Stage::Head if is_empty && self.is_preface => Stage::Free,
+            Stage::Head if is_empty && self.head.is_preface => Stage::Free,
+            Stage::Head if is_empty && self.head.lengths + self.head.codings > 1 => return false,
             Stage::Head if is_empty => Stage::Asking,
             Stage::Head => {
-                self.is_preface &= bytes as usize == PREFACE.len();
+                self.head.is_preface &= bytes as usize == PREFACE.len();
                 Stage::Head
             }
             Stage::Size(Size { has_digits: false, .. }) => return false,
@@ -344,6 +376,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     }
 }
 
+/// The longest name that is looked for.
+const NAME_BYTES_MAX: usize = "transfer-encoding".len();
 /// What hyper is given instead: it looks at a head only when that has an end.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
 /// The line with which an HTTP/2 connection begins (RFC 9113, 3.4); an empty one follows.
@@ -381,6 +415,7 @@ mod tests {
     fn what_is_by_the_letter_passes() {
         let none = Body::Length(0);
         check("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &[none], (None, 1));
+        check("GET / HTTP/1.1\r\nX: content-length:\r\nContent-Length: 0\r\n\r\n", &[none], (None, 1));
         check("\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", &[none, none], (None, 2));
         check("POST / HTTP/1.1\r\n\r\na\nb\rcGET / HTTP/1.1\r\n\r\n", &[Body::Length(5), none], (None, 2));
         let chunks = "POST / HTTP/1.1\r\n\r\n3;x=y\r\n\n\n\n\r\n0a \r\n0123456789\r\n0\r\nT: t\r\n\r\nGET / HTTP/1.1\r\n\r\n";
@@ -395,6 +430,8 @@ mod tests {
         check("GET / HTTP/1.1\r\nHost: h\r\n\n", &[none], (Some(25), 0));
         check("GET / HTTP/1.1\r\nHost: h\rX: y\r\n\r\n", &[none], (Some(24), 0));
         check("\nGET / HTTP/1.1\r\n\r\n", &[none], (Some(0), 0));
+        check("GET / HTTP/1.1\r\nContent-Length: 0\r\ncontent-length:0\r\n\r\n", &[none], (Some(54), 0));
+        check("GET / HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: x\r\n\r\n", &[none], (Some(58), 0));
         let head = "POST / HTTP/1.1\r\n\r\n";
         let at = head.len();
         for (chunks, wrong) in [

@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod delivery;
 mod door;
+mod edge;
 mod faults;
 mod handshake;
 mod http;

@@ -248,6 +248,23 @@ async fn plain_over(
     within(REPLY_BOUND, "an answer to a plain HTTP request", exchanging).await
 }
 
+/// The status codes of all answers of HTTP/1.1 among these bytes, interim ones too; panics on what is no answer.
+pub fn statuses(mut answers: &[u8]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    while let Some(end) = answers.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+        let head =
+            std::str::from_utf8(&answers[..end]).expect("the head of an answer is text").to_ascii_lowercase();
+        let status = head.strip_prefix("http/1.1 ").or_else(|| head.strip_prefix("http/1.0 "));
+        let status = status.and_then(|rest| rest.get(..3)?.parse().ok());
+        statuses.push(status.unwrap_or_else(|| panic!("no answer: {head}")));
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.map_or(0, |length| length.trim().parse().expect("a length is a number"));
+        answers = answers.get(end + 4 + length..).expect("an answer comes whole");
+    }
+    assert!(answers.is_empty(), "half an answer: {:?}", String::from_utf8_lossy(answers));
+    statuses
+}
+
 /// A request for [`Client::send`].
 pub fn request(
     method: Method,
