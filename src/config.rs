@@ -15,6 +15,8 @@ mod tests;
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::load::load_text;
 pub use self::{
     load::{Environment, LoadError, Loaded, Reloaded, Source, dev, load},
     problem::{Problem, Problems},

@@ -5,7 +5,8 @@
 
 mod body;
 mod form;
-mod handshake;
+pub(crate) mod handshake;
+pub(crate) mod media;
 mod reply;
 pub mod route;
 mod rules;
@@ -19,11 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{
-    HeaderMap, Method, Request, Response,
-    body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
-};
+use hyper::{Method, Request, Response, body::Incoming, header::EXPECT};
 use tracing::{Instrument, debug, debug_span, warn};
 
 use self::{
@@ -172,9 +169,9 @@ impl Webhook {
         arrival: Arrival,
     ) -> Reply {
         let (head, mut body) = request.into_parts();
-        let received = match media(&head.headers) {
+        let received = match media::readable(&head.headers) {
             Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
-            Err(refusal) => Err(refusal),
+            Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
         match received {
             Ok(receipts) => Reply::Accepted(receipts),
@@ -233,24 +230,5 @@ impl Webhook {
             }
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
-    }
-}
-
-/// Compressed bodies and charsets other than UTF-8 are not read. The media type itself is not checked.
-fn media(headers: &HeaderMap) -> Result<(), Refusal> {
-    let plain = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let types = headers.get_all(CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
-    let parameters = types.flat_map(|value| value.split(';').skip(1));
-    let mut charsets = parameters.filter_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
-    });
-    if plain && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")) {
-        Ok(())
-    } else {
-        Err(Refusal::Unsupported)
     }
 }
