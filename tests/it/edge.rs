@@ -4,6 +4,7 @@
 //! Names such as N6 stand for the fault tests in `docs/evidence.md`.
 
 mod http1;
+mod http2;
 
 use crate::support::daemon::Daemon;
 use crate::support::graph::{PATH, collection, created};
