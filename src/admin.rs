@@ -17,16 +17,17 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
     delivery::{Delivery, State, spool::State as Spool},
-    listener::{accept, tls::Served},
+    listener::{
+        accept_few,
+        socket::{Socket, Stream},
+        tls::Served,
+    },
     metrics::{self, Books, Metrics},
 };
 
@@ -113,17 +114,17 @@ struct Certificate {
 
 impl Admin {
     /// Serves until `stop`.
-    pub async fn run(self, socket: TcpListener, stop: CancellationToken) {
+    pub async fn run(self, socket: Socket, connections_max: usize, stop: CancellationToken) {
         let admin = Arc::new(self);
         let stopping = stop.clone();
         let serve = move |stream| {
             let (admin, stop) = (Arc::clone(&admin), stopping.clone());
             async move { admin.serve(stream, stop).await }
         };
-        accept(socket, Arc::new(Semaphore::new(CONNECTIONS_MAX)), stop, serve).await;
+        accept_few(socket, connections_max, stop, serve).await;
     }
 
-    async fn serve(&self, stream: TcpStream, stop: CancellationToken) {
+    async fn serve(&self, stream: Stream, stop: CancellationToken) {
         let service = service_fn(|request: Request<Incoming>| {
             let response = self.answer(&request);
             async move { Ok::<_, Infallible>(response) }
@@ -218,5 +219,3 @@ fn rfc3339(seconds: i64) -> String {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// A scraper, a health check and an operator; more wait.
-const CONNECTIONS_MAX: usize = 64;

@@ -50,6 +50,11 @@ impl Backoff {
     }
 }
 
+/// A time drawn evenly from a tenth below `around` to a tenth above, so that what began together does not end together.
+pub fn jittered(around: Duration) -> Duration {
+    around.mul_f64(0.9 + chance() / 5.0)
+}
+
 /// A number from 0 up to 1. `RandomState` is seeded by the system; jitter needs no better source.
 fn chance() -> f64 {
     let draw = RandomState::new().hash_one(0_u8);

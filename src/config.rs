@@ -13,15 +13,16 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
     load::{Environment, LoadError, Loaded, Reloaded, Source, dev, load},
     problem::{Problem, Problems},
-    raw::{ClientStatePolicy, LogFormat, LogLevel, QueueType},
+    raw::{ClientAddress, ClientStatePolicy, LogFormat, LogLevel, QueueType, SourcesMode, UnknownHost},
 };
 use crate::{
     envelope::routing::Template,
+    network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
 };
@@ -46,8 +47,8 @@ pub struct Config {
 /// `[server]`
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Addresses to listen on; at least one.
-    pub listen: Vec<SocketAddr>,
+    /// Where to listen; at least one.
+    pub listen: Vec<Listen>,
     /// Paths that take notifications, compared exactly.
     pub paths: Vec<String>,
     /// Time from the last byte of a request's head to our answer.
@@ -57,24 +58,91 @@ pub struct Server {
     pub answer_within: Duration,
     /// Time from SIGTERM to the end of the process.
     pub stop_within: Duration,
+    /// Who tells where a client is.
+    pub client_address: ClientAddress,
+    /// Who is believed about that; whoever connects by a Unix socket is, too.
+    pub trusted_proxies: Networks,
     /// Encryption of the public listener.
     pub tls: Tls,
+    /// Who may connect.
+    pub sources: Sources,
     /// Bounds.
     pub limits: Limits,
 }
 
+/// One of `server.listen`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Listen {
+    /// A TCP address.
+    Address(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 /// `[server.tls]`
 #[derive(Clone, Debug)]
-pub enum Tls {
-    /// PEM files, read at start and whenever they change.
-    Files {
-        /// The certificate, followed by its intermediates.
-        certificate: PathBuf,
-        /// Its key: PKCS#8, PKCS#1 or SEC1.
-        private_key: PathBuf,
-    },
+pub struct Tls {
+    /// Where certificates come from.
+    pub source: TlsSource,
+    /// What a client sees that asks for a host we have no certificate of.
+    pub unknown_host: UnknownHost,
+    /// PEM: who is not certified by one of these is refused.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+/// `server.tls.mode`, with what belongs to it.
+#[derive(Clone, Debug)]
+pub enum TlsSource {
+    /// PEM files, read at start and whenever they change; at least one pair, and the first is the default.
+    Files(Vec<PairFiles>),
+    /// A certificate authority, asked by ACME (RFC 8555).
+    Acme(Acme),
     /// None: a proxy in front terminates TLS.
     Off,
+}
+
+/// Where a certificate and its key lie.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PairFiles {
+    /// PEM: the certificate, followed by its intermediates.
+    pub certificate: PathBuf,
+    /// PEM: its key, as PKCS#8, PKCS#1 or SEC1.
+    pub private_key: PathBuf,
+}
+
+/// `mode = "acme"`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Acme {
+    /// A certificate is obtained for each; at least one.
+    pub domains: Vec<String>,
+    /// Where the authority may write to: `mailto:` and an address.
+    pub contact: Option<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// The directory that keeps account and certificates.
+    pub cache: PathBuf,
+    /// PEM file: the only authority to trust for the directory's own TLS, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Where HTTP-01 challenges are answered; without it the public listener answers TLS-ALPN-01.
+    pub http_listen: Option<SocketAddr>,
+}
+
+/// `[server.sources]`
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// What becomes of strangers.
+    pub mode: SourcesMode,
+    /// Who is no stranger.
+    pub networks: Networks,
 }
 
 /// `[server.limits]`
@@ -86,14 +154,22 @@ pub struct Limits {
     pub bytes_in_flight: usize,
     /// Notifications in one POST; over it 413.
     pub items_max: usize,
-    /// Connections open at once; further ones wait in the kernel's queue.
+    /// Connections open at once; a further one takes the place of an idle one.
     pub connections_max: usize,
+    /// Connections of one client address that have not carried a genuine notification yet.
+    pub connections_per_address: usize,
+    /// TLS handshakes going on at once; a further one takes the place of the oldest.
+    pub handshakes_max: usize,
     /// Time for the TLS handshake.
     pub handshake_within: Duration,
-    /// Time for the head of a request, counted from the answer before it.
+    /// Time for the head of a request, from its first byte.
     pub header_within: Duration,
     /// Time for the body of a request; over it 408.
     pub body_within: Duration,
+    /// A connection without a request is closed after this time.
+    pub idle_within: Duration,
+    /// A connection is ended, gracefully, at this age.
+    pub connection_within: Duration,
 }
 
 /// One entry of the table of secrets.

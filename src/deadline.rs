@@ -22,6 +22,11 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
+    /// This moment.
+    pub fn at(moment: Instant) -> Self {
+        Self(moment)
+    }
+
     /// The earlier of this deadline and the moment `time` from now.
     #[must_use]
     pub fn or_after(self, time: Duration) -> Self {

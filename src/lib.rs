@@ -35,3 +35,4 @@ pub mod error;
 pub mod metrics;
 pub mod telemetry;
 mod failpoint;
+pub mod network;

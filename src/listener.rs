@@ -1,27 +1,35 @@
 //! The public listener: sockets, and the loop that accepts connections.
 //!
-//! Connections beyond the limit wait in the kernel's queue. When the process is out of file descriptors the
-//! loop pauses and tries again; what is already open goes on.
+//! Who comes in is settled at the [`door`]; from there a connection is on its own. When the process is out of file
+//! descriptors the loop pauses and tries again; what is already open goes on.
 
+mod activity;
 mod connection;
+pub mod door;
+pub mod files;
+pub mod forwarded;
+pub mod proxy;
+pub mod socket;
+pub mod strict;
 pub mod tls;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{info, warn};
+use tracing::warn;
 
+use self::{
+    door::Door,
+    socket::{Peer, Socket, Stream},
+};
 use crate::{backoff::Backoff, error::Chain, metrics::Metrics, webhook::Webhook};
 
 /// Listening sockets with what answers on them.
 pub struct Listener {
-    sockets: Vec<TcpListener>,
-    places: Arc<Semaphore>,
+    sockets: Vec<Socket>,
+    door: Arc<Door>,
     shared: Arc<Shared>,
 }
 
@@ -32,54 +40,27 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// An address that cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// Why.
-    #[source]
-    pub source: io::Error,
-}
-
-/// Binds one socket and says so in the log.
-///
-/// # Errors
-///
-/// [`BindError`]
-pub async fn bind(address: SocketAddr, listener: &'static str) -> Result<TcpListener, BindError> {
-    let socket = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
-    let address = socket.local_addr().map_err(|source| BindError { address, source })?;
-    info!(listener, %address, "listening");
-    Ok(socket)
-}
-
 impl Listener {
     /// A listener on these sockets; without `tls` it speaks plain HTTP.
     pub fn new(
-        sockets: Vec<TcpListener>,
+        sockets: Vec<Socket>,
         tls: Option<TlsAcceptor>,
+        door: Arc<Door>,
         webhook: Arc<Webhook>,
-        connections_max: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(connections_max));
-        Self { sockets, places, shared: Arc::new(Shared { tls, webhook, metrics }) }
+        Self { sockets, door, shared: Arc::new(Shared { tls, webhook, metrics }) }
     }
 
     /// Accepts until `stop`; then closes the sockets, lets open requests be answered, and returns when the last
     /// connection has ended.
     pub async fn run(self, stop: CancellationToken) {
         let loops = self.sockets.into_iter().map(|socket| {
-            let (shared, stopping) = (Arc::clone(&self.shared), stop.clone());
-            accept(socket, Arc::clone(&self.places), stop.clone(), move |stream| {
+            let (shared, stopping, door) = (Arc::clone(&self.shared), stop.clone(), Arc::clone(&self.door));
+            let enter = move |peer| Arc::clone(&door).enter(peer);
+            accept(socket, enter, stop.clone(), move |stream, peer, guest| {
                 let (shared, stop) = (Arc::clone(&shared), stopping.clone());
-                async move {
-                    shared.metrics.connections.inc();
-                    connection::serve(stream, &shared, stop).await;
-                    shared.metrics.connections.dec();
-                }
+                async move { connection::serve(stream, peer, guest, &shared, stop).await }
             })
         });
         futures_util::future::join_all(loops).await;
@@ -88,30 +69,26 @@ impl Listener {
 
 /// Accepts connections until `stop`, then waits until all have been served.
 ///
-/// A place is taken first and a connection second, so that nothing is accepted that cannot be served.
-pub async fn accept<F>(
-    socket: TcpListener,
-    places: Arc<Semaphore>,
+/// `enter` gives each a place, which `serve` holds; while it waits, nothing more is accepted.
+async fn accept<P, E, F>(
+    socket: Socket,
+    enter: impl Fn(Peer) -> E,
     stop: CancellationToken,
-    serve: impl Fn(TcpStream) -> F,
+    serve: impl Fn(Stream, Peer, P) -> F,
 ) where
+    E: Future<Output = Result<P, door::TurnedAway>>,
     F: Future<Output = ()> + Send + 'static,
 {
     let tracker = TaskTracker::new();
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-    let next = async || {
-        let place = Arc::clone(&places).acquire_owned().await.expect("this semaphore is never closed");
-        socket.accept().await.map(|(stream, _)| (stream, place))
-    };
-    while let Some(accepted) = stop.run_until_cancelled(next()).await {
+    while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer)) => {
                 backoff.reset();
-                let served = serve(stream);
-                tracker.spawn(async move {
-                    served.await;
-                    drop(place);
-                });
+                match stop.run_until_cancelled(enter(peer)).await {
+                    Some(Ok(place)) => drop(tracker.spawn(serve(stream, peer, place))),
+                    Some(Err(door::TurnedAway)) | None => drop(stream),
+                }
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
@@ -124,6 +101,30 @@ pub async fn accept<F>(
     drop(socket);
     tracker.close();
     tracker.wait().await;
+}
+
+/// The same for a listener of ours alone, of at most `connections_max` connections.
+pub async fn accept_few<F>(
+    socket: Socket,
+    connections_max: usize,
+    stop: CancellationToken,
+    serve: impl Fn(Stream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(connections_max));
+    let enter = |_| {
+        let places = Arc::clone(&places);
+        async move { Ok(places.acquire_owned().await.expect("this semaphore is never closed")) }
+    };
+    accept(socket, enter, stop, |stream, _, place| {
+        let served = serve(stream);
+        async move {
+            served.await;
+            drop(place);
+        }
+    })
+    .await;
 }
 
 /// Whether an accept failed for the sake of the connection at hand; all other failures are ours.

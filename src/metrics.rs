@@ -84,6 +84,10 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections that ended before they could carry a request.
     pub connections_failed: Counters<ConnectionFailure>,
+    /// Connections that had to make room for others.
+    pub connections_evicted: Counter,
+    /// Connections and requests of clients that are not among `server.sources`, refused or not.
+    pub strangers: Counter,
     certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
     /// Pairs of certificate and key that were found in the files while running.
     pub tls_reloads: Counters<TlsReload>,
@@ -189,6 +193,12 @@ pub enum ConnectionFailure {
     Tls,
     /// The TLS handshake took too long.
     TlsTimeout,
+    /// The PROXY header was absent, garbled, or from nobody that is trusted.
+    Proxy,
+    /// The client is not one of `server.sources`.
+    Source,
+    /// The client has too many connections.
+    AddressLimit,
 }
 
 /// What became of a new pair of certificate and key.
@@ -237,7 +247,10 @@ label!(Publish, "result", {
 label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
 label!(Connect, "result", { Ready => "ready", Failed => "failed" });
 label!(TlsReload, "result", { Taken => "taken", Refused => "refused" });
-label!(ConnectionFailure, "reason", { Tls => "tls_error", TlsTimeout => "tls_timeout" });
+label!(ConnectionFailure, "reason", {
+    Tls => "tls_error", TlsTimeout => "tls_timeout", Proxy => "proxy_header", Source => "source",
+    AddressLimit => "address_limit",
+});
 
 impl Label for Kind {
     type Labels = [(&'static str, &'static str); 1];
@@ -280,7 +293,7 @@ impl Route {
             Self::Handshake => &[200, 400],
             Self::Notifications => &[202, 400, 408, 413, 415, 503],
             Self::Health => &[200],
-            Self::Other => &[400, 404, 405],
+            Self::Other => &[400, 403, 404, 405],
         }
     }
 }
@@ -391,6 +404,16 @@ impl Metrics {
             spool_unreadable: counter(r, "spool_unreadable", "Messages in the spool that were damaged"),
             connections: gauge(r, "connections", "Open connections of the public listener"),
             connections_failed: counters(r, "connections_failed", "Connections that carried no request"),
+            connections_evicted: counter(
+                r,
+                "connections_evicted",
+                "Connections without a request that made room for others",
+            ),
+            strangers: counter(
+                r,
+                "sources_unlisted",
+                "Connections and requests of clients that server.sources does not list",
+            ),
             certificate_not_after: {
                 let family = Family::default();
                 let help = "End of a certificate's validity, unix time";

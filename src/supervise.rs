@@ -36,7 +36,10 @@ use crate::{
         spool::{Keeper, Spool, SpoolError},
     },
     listener::{
-        BindError, Listener, bind,
+        Listener,
+        door::Door,
+        files::Files,
+        socket::{BindError, Passed, Socket},
         tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
@@ -75,19 +78,23 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
-    let certificate = Certificate::load(&config.server.tls, &metrics)?;
+    let certificate = Certificate::load(&config.server.tls.source, &metrics)?;
     let served = certificate.as_ref().map(|certificate| Arc::clone(certificate.shown()));
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
-    let mut sockets = Vec::new();
-    for &address in &config.server.listen {
-        sockets.push(bind(address, "public").await?);
+    let Passed { public: mut sockets, admin: admin_socket } = Passed::take(source.environment())?;
+    if sockets.is_empty() {
+        for listen in &config.server.listen {
+            sockets.push(Socket::bind(listen, "public").await?);
+        }
     }
-    let admin_socket = bind(config.admin.listen, "admin").await?;
-    let addresses =
-        sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| address.to_string());
+    let admin_socket = match admin_socket {
+        Some(socket) => socket,
+        None => Socket::bind(&config.admin.listen.into(), "admin").await?,
+    };
+    let addresses = sockets.iter().map(Socket::address);
 
     let (news, told) = watch::channel(News::default());
     let stopping = CancellationToken::new();
@@ -101,15 +108,18 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         stopping: stopping.clone(),
     };
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
-    let (acceptor, connections_max) = (served.map(Served::acceptor), config.server.limits.connections_max);
+    let files = Files::raise();
+    let door = Door::new(&config, files.public, Arc::clone(&metrics));
+    let acceptor = served.map(Served::acceptor);
     let listener =
-        Listener::new(sockets, acceptor, Arc::clone(&webhook), connections_max, Arc::clone(&metrics));
+        Listener::new(sockets, acceptor, Arc::clone(&door), Arc::clone(&webhook), Arc::clone(&metrics));
     let stop_within = config.server.stop_within;
     let reloader = Reloader {
         source: Arc::new(source),
         config: Arc::new(config),
         certificate,
         hangups,
+        door,
         webhook,
         levels,
         metrics: Arc::clone(&metrics),
@@ -120,7 +130,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
     tasks.start(Part::Broker, |stop| connector.run(stop));
     tasks.start(Part::Replay, |stop| replay.run(stop));
-    tasks.start(Part::Admin, |stop| admin.run(admin_socket, stop));
+    tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
     tasks.start(Part::Listener, |stop| listener.run(stop));
     tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");

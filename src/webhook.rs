@@ -11,6 +11,7 @@ mod rules;
 mod tally;
 
 use std::{
+    net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
     time::{Instant, SystemTime},
 };
@@ -18,9 +19,10 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Request, Response,
+    HeaderMap, Method, Request, Response, Version,
     body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING},
+    http::uri::Authority,
 };
 use tracing::{Instrument, debug, debug_span, warn};
 
@@ -31,7 +33,7 @@ use self::{
     tally::Tally,
 };
 use crate::{
-    config::{Config, Limits},
+    config::Config,
     deadline::Deadline,
     delivery::{Delivery, Receipts},
     envelope::{properties::Arrival, quarantined},
@@ -60,6 +62,28 @@ pub struct Answer {
     pub response: Response<Full<Bytes>>,
     /// The connection takes no further request.
     pub closes: bool,
+    /// It accepts something that was believed: whoever sent it knows a secret.
+    pub is_genuine: bool,
+}
+
+/// Who makes a request, as far as the listener knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Where the client is.
+    pub address: Option<IpAddr>,
+    /// Whether it is heard at all.
+    pub standing: Standing,
+}
+
+/// Whether a request is heard.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It is.
+    Welcome,
+    /// Its client is not one of `server.sources`.
+    Stranger,
+    /// Nobody can say where it begins or ends.
+    Garbled,
 }
 
 impl Webhook {
@@ -81,30 +105,30 @@ impl Webhook {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// The limits that hold for a new connection.
-    pub fn limits(&self) -> Limits {
-        self.rules().limits
-    }
-
     /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of
     /// the configuration.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Answer {
         let rules = self.rules();
         let owed = Deadline::after(rules.answer_within);
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
         let span = debug_span!("request", request = %arrival.request);
-        let (route, reply) = self.route(&rules, request, owed, arrival).instrument(span).await;
-        // Chunks that nobody reads may end elsewhere than hyper thinks; what follows them is not looked at.
-        let is_unread = is_chunked && route != Route::Notifications;
-        let mut answer = reply.into_answer(arrival.request, version, is_unread);
+        let (route, reply) = match heard(&request, caller.standing) {
+            Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
+            Err(refusal) => {
+                span.in_scope(|| debug!(reason = %refusal, "request refused"));
+                (Route::Other, Reply::Refusal(refusal))
+            }
+        };
+        let mut answer = reply.into_answer(arrival.request, version);
         if is_head {
             // Hyper leaves it in over HTTP/2, where it is a protocol error.
             *answer.response.body_mut() = Full::default();
         }
-        self.metrics.request(route, answer.response.status().as_u16(), begun.elapsed());
+        let status = answer.response.status().as_u16();
+        debug!(request = %arrival.request, client = ?caller.address, status, "answered");
+        self.metrics.request(route, status, begun.elapsed());
         answer
     }
 
@@ -119,9 +143,6 @@ impl Webhook {
         owed: Deadline,
         arrival: Arrival,
     ) -> (Route, Reply) {
-        if !body::has_one_end(request.headers()) {
-            return (Route::Other, Reply::Refusal(Refusal::Unclear));
-        }
         match route::target(request.method(), request.uri().path(), &rules.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
             Target::Nowhere => (Route::Other, Reply::Refusal(Refusal::NotFound)),
@@ -213,6 +234,34 @@ impl Webhook {
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
     }
+}
+
+/// Whether a request is heard at all. HTTP/1.1 demands one `Host`, no more and no less, with a host in it (RFC 9112,
+/// 3.2): another server on the way may go by another one. Of several transfer codings hyper undoes `chunked` alone,
+/// and passes over whatever stands before it.
+fn heard(request: &Request<Incoming>, standing: Standing) -> Result<(), Refusal> {
+    let hosts = request.headers().get_all(HOST);
+    let needed = usize::from(request.version() == Version::HTTP_11);
+    let is_addressed = (needed..=1).contains(&hosts.iter().count()) && hosts.iter().all(is_host);
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let is_plain = codings.next().is_none_or(is_chunked) && codings.next().is_none();
+    match standing {
+        Standing::Stranger => Err(Refusal::Stranger),
+        Standing::Welcome if is_addressed && is_plain => Ok(()),
+        Standing::Welcome | Standing::Garbled => Err(Refusal::Garbled),
+    }
+}
+
+/// Whether this is a host, perhaps with a port; or nothing at all, which a request for no host says.
+fn is_host(value: &HeaderValue) -> bool {
+    let authority = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
+    value.is_empty()
+        || authority.is_some_and(|authority| {
+            let port =
+                authority.as_str().strip_prefix(authority.host()).map(|port| port.trim_start_matches(':'));
+            port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
+        })
 }
 
 /// Compressed bodies and charsets other than UTF-8 are not read. The media type itself is not checked.

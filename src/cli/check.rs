@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::{
-    config::{self, Config, Environment, LoadError, Loaded, Spool, Tls},
+    config::{self, Config, Environment, LoadError, Loaded, PairFiles, Spool, TlsSource},
     delivery::{
         Probe, probe,
         spool::inspect::{Outlook, outlook},
@@ -91,16 +91,19 @@ impl Report {
     fn offline(&mut self, config: &Config) -> bool {
         self.ok("client_states", format!("{} in the table", config.client_states.len()));
         let has_spool = self.spool(&config.spool);
-        match &config.server.tls {
+        let pairs = match &config.server.tls.source {
+            TlsSource::Files(pairs) => &**pairs,
             // The configuration's own warning has said what that means.
-            Tls::Off => {}
-            Tls::Files { certificate, private_key } => match Identity::load(certificate, private_key) {
+            TlsSource::Acme(_) | TlsSource::Off => &[],
+        };
+        for PairFiles { certificate, private_key } in pairs {
+            match Identity::load(certificate, private_key) {
                 Ok(identity) => self.certificate(&identity.facts),
                 Err(error) => {
                     self.add("tls", Verdict::Failed, Chain(&error).to_string());
                     return false;
                 }
-            },
+            }
         }
         has_spool
     }

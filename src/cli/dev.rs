@@ -20,7 +20,7 @@ use crate::{
     config::{self, Environment, Log, LogFormat, LogLevel},
     delivery::{Delivery, embedded, spool::Spool},
     envelope::Envelope,
-    listener::{Listener, bind, tls::Identity},
+    listener::{Listener, door::Door, files::Files, socket::Socket, tls::Identity},
     metrics::Metrics,
     secret::Secret,
     simulate::{Event, Item, collection},
@@ -63,11 +63,12 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let lines = embedded::drain(spool.clone(), tokio::io::stdout(), note(Arc::clone(&delivered)));
     let delivery = Arc::new(Delivery::without_broker(spool.clone()));
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
-    let socket = bind(listen.unwrap_or_else(|| default_address(simulate)), "public").await?;
-    let address = socket.local_addr()?;
+    let listen = listen.unwrap_or_else(|| default_address(simulate));
+    let socket = Socket::bind(&listen.into(), "public").await?;
+    let address = socket.address().parse()?;
     let acceptor = Some(identity.acceptor());
-    let connections_max = config.server.limits.connections_max;
-    let listener = Listener::new(vec![socket], acceptor, webhook, connections_max, Arc::clone(&metrics));
+    let door = Door::new(&config, Files::raise().public, Arc::clone(&metrics));
+    let listener = Listener::new(vec![socket], acceptor, door, webhook, Arc::clone(&metrics));
 
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();

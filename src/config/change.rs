@@ -1,6 +1,9 @@
 //! What a reload may change, and what takes a restart: every key is one or the other.
 
-use super::{Admin, Broker, BrokerTls, Config, Limits, Log, Server, Spool, Tls, resolve::SPOOL_BYTES_BESIDE};
+use super::{
+    Acme, Admin, Broker, BrokerTls, Config, Limits, Log, Server, Spool, Tls, TlsSource,
+    resolve::SPOOL_BYTES_BESIDE,
+};
 
 /// A key that cannot change while the daemon runs, and why it is named.
 pub(super) type Difference = (&'static str, &'static str);
@@ -34,26 +37,65 @@ type Compared = Vec<(&'static str, bool)>;
 
 impl Server {
     fn fixed_against(&self, new: &Self) -> Compared {
-        let Self { listen, paths: _live, answer_within: _also_live, stop_within, tls, limits } = self;
+        let Self {
+            listen,
+            paths: _,
+            answer_within: _,
+            stop_within,
+            client_address: _,
+            trusted_proxies: _,
+            tls,
+            sources: _,
+            limits,
+        } = self;
         let Limits {
             body_bytes_max: _,
             bytes_in_flight: _,
             items_max: _,
-            connections_max,
+            connections_max: _,
+            connections_per_address: _,
+            handshakes_max: _,
             handshake_within: _,
             header_within: _,
             body_within: _,
+            idle_within: _,
+            connection_within: _,
         } = limits;
-        let is_same_mode = match (tls, &new.tls) {
-            // The paths are live.
-            (Tls::Files { certificate: _, private_key: _ }, Tls::Files { .. }) | (Tls::Off, Tls::Off) => true,
-            (Tls::Files { .. }, Tls::Off) | (Tls::Off, Tls::Files { .. }) => false,
-        };
-        vec![
+        let mut compared = vec![
             ("server.listen", *listen == new.listen),
             ("server.stop_within", *stop_within == new.stop_within),
-            ("server.tls.mode", is_same_mode),
-            ("server.limits.connections", *connections_max == new.limits.connections_max),
+        ];
+        compared.extend(tls.fixed_against(&new.tls));
+        compared
+    }
+}
+
+impl Tls {
+    fn fixed_against(&self, new: &Self) -> Compared {
+        let Self { source, unknown_host: _live, client_ca } = self;
+        let mut compared = vec![("server.tls.client_ca_file", *client_ca == new.client_ca)];
+        match (source, &new.source) {
+            // The paths are live.
+            (TlsSource::Files(_), TlsSource::Files(_)) | (TlsSource::Off, TlsSource::Off) => {}
+            (TlsSource::Acme(acme), TlsSource::Acme(new)) => compared.extend(acme.fixed_against(new)),
+            (TlsSource::Files(_) | TlsSource::Acme(_) | TlsSource::Off, _) => {
+                compared.push(("server.tls.mode", false));
+            }
+        }
+        compared
+    }
+}
+
+impl Acme {
+    fn fixed_against(&self, new: &Self) -> Compared {
+        let Self { domains, contact, directory, cache, ca_file, http_listen } = self;
+        vec![
+            ("server.tls.domains", *domains == new.domains),
+            ("server.tls.contact", *contact == new.contact),
+            ("server.tls.directory", *directory == new.directory),
+            ("server.tls.cache", *cache == new.cache),
+            ("server.tls.ca_file", *ca_file == new.ca_file),
+            ("server.tls.http_listen", *http_listen == new.http_listen),
         ]
     }
 }

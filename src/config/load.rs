@@ -114,6 +114,11 @@ impl Source {
         Ok(Self { path: find_file(named)?, environment })
     }
 
+    /// The variables.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Reads and checks the configuration.
     ///
     /// # Errors

@@ -25,8 +25,25 @@ pub(super) struct RawServer {
     pub(super) paths: Vec<String>,
     pub(super) answer_within: Time,
     pub(super) stop_within: Time,
+    pub(super) client_address: ClientAddress,
+    pub(super) trusted_proxies: Vec<String>,
     pub(super) tls: RawTls,
+    pub(super) sources: RawSources,
     pub(super) limits: RawLimits,
+}
+
+/// `server.client_address`: who tells where a client is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAddress {
+    /// The connection itself.
+    Connection,
+    /// A PROXY protocol header, version 1 or 2, at the begin of every connection.
+    ProxyProtocol,
+    /// The header `Forwarded` (RFC 7239) of a request.
+    Forwarded,
+    /// The header `X-Forwarded-For` of a request.
+    XForwardedFor,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -35,6 +52,23 @@ pub(super) struct RawTls {
     pub(super) mode: TlsMode,
     pub(super) certificate: PathBuf,
     pub(super) private_key: PathBuf,
+    pub(super) certificates: Vec<RawPair>,
+    pub(super) unknown_host: UnknownHost,
+    pub(super) client_ca_file: Option<PathBuf>,
+    pub(super) domains: Vec<String>,
+    pub(super) contact: Option<String>,
+    pub(super) directory: String,
+    pub(super) cache: PathBuf,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) http_listen: Option<String>,
+}
+
+/// One `[[server.tls.certificates]]` table.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawPair {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<PathBuf>,
 }
 
 /// `server.tls.mode`.
@@ -42,7 +76,38 @@ pub(super) struct RawTls {
 #[serde(rename_all = "lowercase")]
 pub(super) enum TlsMode {
     Files,
+    Acme,
     Off,
+}
+
+/// `server.tls.unknown_host`: what a client sees that asks for a host we have no certificate of, or for none.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownHost {
+    /// The first certificate.
+    Default,
+    /// None: the TLS handshake fails.
+    Refuse,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawSources {
+    pub(super) mode: SourcesMode,
+    pub(super) networks: Vec<String>,
+    pub(super) file: Option<PathBuf>,
+}
+
+/// `server.sources.mode`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum SourcesMode {
+    /// Everybody is served.
+    Off,
+    /// Everybody is served; strangers are counted and logged.
+    Log,
+    /// Strangers are refused.
+    Enforce,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -52,9 +117,13 @@ pub(super) struct RawLimits {
     pub(super) bytes_in_flight: Size,
     pub(super) items: usize,
     pub(super) connections: usize,
+    pub(super) connections_per_address: usize,
+    pub(super) handshakes: usize,
     pub(super) handshake_within: Time,
     pub(super) header_within: Time,
     pub(super) body_within: Time,
+    pub(super) idle_within: Time,
+    pub(super) connection_within: Time,
 }
 
 /// One `[[client_states]]` table. Name and secret are optional here so that their absence is one problem
@@ -230,7 +299,10 @@ impl Default for RawServer {
             paths: vec!["/graph/notifications".to_owned(), "/graph/lifecycle".to_owned()],
             answer_within: Time(Duration::from_millis(2_500)),
             stop_within: Time(Duration::from_secs(20)),
+            client_address: ClientAddress::Connection,
+            trusted_proxies: Vec::new(),
             tls: RawTls::default(),
+            sources: RawSources::default(),
             limits: RawLimits::default(),
         }
     }
@@ -242,7 +314,22 @@ impl Default for RawTls {
             mode: TlsMode::Files,
             certificate: "/etc/graphhook/tls/fullchain.pem".into(),
             private_key: "/etc/graphhook/tls/privkey.pem".into(),
+            certificates: Vec::new(),
+            unknown_host: UnknownHost::Default,
+            client_ca_file: None,
+            domains: Vec::new(),
+            contact: None,
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            cache: "/var/lib/graphhook/acme".into(),
+            ca_file: None,
+            http_listen: None,
         }
+    }
+}
+
+impl Default for RawSources {
+    fn default() -> Self {
+        Self { mode: SourcesMode::Off, networks: Vec::new(), file: None }
     }
 }
 
@@ -253,9 +340,13 @@ impl Default for RawLimits {
             bytes_in_flight: Size(256 << 20),
             items: 10_000,
             connections: 4096,
+            connections_per_address: 256,
+            handshakes: 512,
             handshake_within: Time(Duration::from_secs(5)),
-            header_within: Time(Duration::from_secs(30)),
+            header_within: Time(Duration::from_secs(10)),
             body_within: Time(Duration::from_secs(2)),
+            idle_within: Time(Duration::from_secs(75)),
+            connection_within: Time(Duration::from_secs(60 * 60)),
         }
     }
 }

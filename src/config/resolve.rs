@@ -9,17 +9,19 @@ use std::{
 };
 
 use super::{
-    Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientState, Config, Environment, Limits, Loaded,
-    Log, Server, Spool, Tls, Topology,
+    Acme, Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientAddress, ClientState, Config,
+    Environment, Limits, Listen, Loaded, Log, PairFiles, Server, Sources, SourcesMode, Spool, Tls, TlsSource,
+    Topology,
     layers::Layers,
     problem::{Problem, Problems},
     raw::{
-        Raw, RawBroker, RawBrokerTls, RawClientState, RawLimits, RawSecret, RawServer, RawSpool, RawTls,
-        SecretReference, Size, Time, TlsMode,
+        Raw, RawBroker, RawBrokerTls, RawClientState, RawLimits, RawPair, RawSecret, RawServer, RawSources,
+        RawSpool, RawTls, SecretReference, Size, Time, TlsMode,
     },
 };
 use crate::{
     envelope::routing::Template,
+    network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
 };
@@ -37,7 +39,7 @@ pub(super) fn resolve(
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
     let spool = resolver.spool(raw.spool, server.limits.bytes_in_flight);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
-    if admin.listen.port() != 0 && server.listen.contains(&admin.listen) {
+    if admin.listen.port() != 0 && server.listen.contains(&Listen::Address(admin.listen)) {
         resolver.problem("admin.listen", "the public listener has this address: choose another");
     }
     let log = Log { level: raw.log.level, format: raw.log.format };
@@ -59,7 +61,7 @@ impl Resolver<'_> {
     fn server(&mut self, raw: RawServer) -> Server {
         let mut listen = Vec::new();
         for (index, address) in raw.listen.iter().enumerate() {
-            listen.push(self.address(&format!("server.listen.{index}"), address));
+            listen.push(self.listen(&format!("server.listen.{index}"), address));
         }
         if listen.is_empty() {
             self.problem("server.listen", "name at least one address, such as \"[::]:8443\"");
@@ -69,14 +71,60 @@ impl Resolver<'_> {
         if answer_within >= GRAPH_WAITS {
             self.warning("server.answer_within", "Graph waits 3 s; answers after that count as failures");
         }
+        let trusted_proxies = self.networks("server.trusted_proxies", &raw.trusted_proxies);
+        let is_told = raw.client_address != ClientAddress::Connection;
+        let has_unix = listen.iter().any(|listen| matches!(listen, Listen::Unix(_)));
+        if is_told && trusted_proxies.is_empty() && !has_unix {
+            self.problem(
+                "server.client_address",
+                "nobody is trusted to tell it: name server.trusted_proxies",
+            );
+        }
         Server {
             listen,
             paths: raw.paths,
             answer_within,
             stop_within: self.time("server.stop_within", raw.stop_within),
+            client_address: raw.client_address,
+            trusted_proxies,
             tls: self.tls(raw.tls),
+            sources: self.sources(&raw.sources),
             limits: self.limits(&raw.limits),
         }
+    }
+
+    fn listen(&mut self, key: &str, text: &str) -> Listen {
+        let Some(path) = text.strip_prefix("unix:") else {
+            return Listen::Address(self.address(key, text));
+        };
+        // The kernel's bound, with the zero byte at the end.
+        if !path.starts_with('/') || path.len() > 107 {
+            self.problem(key, "expected an absolute path of at most 107 bytes after \"unix:\"");
+        }
+        Listen::Unix(path.into())
+    }
+
+    fn networks(&mut self, key: &str, texts: &[String]) -> Networks {
+        let mut networks = Networks::default();
+        for (index, text) in texts.iter().enumerate() {
+            if let Err(error) = networks.add(text) {
+                self.problem(&format!("{key}.{index}"), error.to_string());
+            }
+        }
+        networks
+    }
+
+    fn sources(&mut self, raw: &RawSources) -> Sources {
+        let mut networks = self.networks("server.sources.networks", &raw.networks);
+        if let Some(text) = self.file("server.sources.file", raw.file.as_deref())
+            && let Err(line) = networks.add_list(&text)
+        {
+            self.problem("server.sources.file", format!("line {line} is neither an address nor a network"));
+        }
+        if raw.mode != SourcesMode::Off && networks.is_empty() {
+            self.problem("server.sources", "no network is named: nobody would be let in");
+        }
+        Sources { mode: raw.mode, networks }
     }
 
     fn paths(&mut self, paths: &[String]) {
@@ -100,15 +148,76 @@ impl Resolver<'_> {
     }
 
     fn tls(&mut self, raw: RawTls) -> Tls {
-        match raw.mode {
+        let unknown_host = raw.unknown_host;
+        let client_ca = self.file("server.tls.client_ca_file", raw.client_ca_file.as_deref());
+        if client_ca.is_some() && raw.mode == TlsMode::Off {
+            self.problem(
+                "server.tls.client_ca_file",
+                "there is no TLS in which a client could show its certificate",
+            );
+        }
+        let source = match raw.mode {
             TlsMode::Off => {
                 self.warning(
                     "server.tls.mode",
                     "the public listener speaks plain HTTP: put a proxy in front",
                 );
-                Tls::Off
+                TlsSource::Off
             }
-            TlsMode::Files => Tls::Files { certificate: raw.certificate, private_key: raw.private_key },
+            TlsMode::Files => TlsSource::Files(self.pairs(raw)),
+            TlsMode::Acme => TlsSource::Acme(self.acme(raw)),
+        };
+        Tls { source, unknown_host, client_ca: client_ca.map(String::into_bytes) }
+    }
+
+    fn pairs(&mut self, raw: RawTls) -> Vec<PairFiles> {
+        let mut pairs = vec![PairFiles { certificate: raw.certificate, private_key: raw.private_key }];
+        for (index, RawPair { certificate, private_key }) in raw.certificates.into_iter().enumerate() {
+            match certificate.zip(private_key) {
+                Some((certificate, private_key)) => pairs.push(PairFiles { certificate, private_key }),
+                None => {
+                    let key = format!("server.tls.certificates.{index}");
+                    self.problem(&key, "each entry needs certificate and private_key");
+                }
+            }
+        }
+        pairs
+    }
+
+    fn acme(&mut self, raw: RawTls) -> Acme {
+        if raw.domains.is_empty() {
+            self.problem("server.tls.domains", "name at least one, such as \"hooks.example.com\"");
+        }
+        let mut domains: Vec<String> = Vec::new();
+        for (index, domain) in raw.domains.iter().enumerate() {
+            let key = format!("server.tls.domains.{index}");
+            let domain = domain.to_ascii_lowercase();
+            if !is_domain(&domain) {
+                self.problem(&key, "expected a host name such as \"hooks.example.com\", without wildcard");
+            } else if domains.contains(&domain) {
+                self.problem(&key, "the same domain stands here twice");
+            }
+            domains.push(domain);
+        }
+        if !url::Url::parse(&raw.directory).is_ok_and(|url| url.scheme() == "https" && url.has_host()) {
+            self.problem("server.tls.directory", "expected the https:// URL of an ACME directory");
+        }
+        if !raw.cache.is_absolute() {
+            self.problem("server.tls.cache", "expected an absolute path");
+        }
+        let contact = raw.contact.filter(|contact| !contact.is_empty());
+        let contact = contact.map(|contact| match contact.contains(':') {
+            true => contact,
+            false => format!("mailto:{contact}"),
+        });
+        let http_listen = raw.http_listen.filter(|address| !address.is_empty());
+        Acme {
+            domains,
+            contact,
+            directory: raw.directory,
+            cache: raw.cache,
+            ca_file: raw.ca_file,
+            http_listen: http_listen.map(|address| self.address("server.tls.http_listen", &address)),
         }
     }
 
@@ -126,9 +235,17 @@ impl Resolver<'_> {
             bytes_in_flight,
             items_max: self.count("server.limits.items", raw.items, usize::MAX),
             connections_max: self.count("server.limits.connections", raw.connections, CONNECTIONS_MAX),
+            connections_per_address: self.count(
+                "server.limits.connections_per_address",
+                raw.connections_per_address,
+                CONNECTIONS_MAX,
+            ),
+            handshakes_max: self.count("server.limits.handshakes", raw.handshakes, CONNECTIONS_MAX),
             handshake_within: self.time("server.limits.handshake_within", raw.handshake_within),
             header_within: self.time("server.limits.header_within", raw.header_within),
             body_within: self.time("server.limits.body_within", raw.body_within),
+            idle_within: self.time("server.limits.idle_within", raw.idle_within),
+            connection_within: self.time("server.limits.connection_within", raw.connection_within),
         }
     }
 
@@ -364,6 +481,17 @@ impl Resolver<'_> {
     fn warning(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(Problem::at(key, self.layers.origin(key), message));
     }
+}
+
+/// A name that an authority certifies: labels of letters, digits and hyphens (RFC 1123), at least two of them.
+fn is_domain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
 }
 
 /// Checks a broker URL. Its words never quote it: there is a password in it.

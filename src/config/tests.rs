@@ -58,7 +58,7 @@ fn the_shipped_file_names_every_key() {
 fn the_least_that_works() {
     let loaded = load(LEAST, &[]).expect("right");
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.server.listen[0].to_string(), "[::]:8443");
+    assert_eq!(loaded.config.server.listen, [Listen::Address("[::]:8443".parse().expect("an address"))]);
     assert_eq!(loaded.config.broker.urls[0].shown, "amqp://127.0.0.1:5672/%2f");
     assert_eq!(loaded.config.client_states[0].secret.expose(), "correct horse battery");
 }
@@ -77,7 +77,7 @@ fn variables_win_over_the_file() {
     ];
     let config = load(&text, &variables).expect("right").config;
     assert_eq!(config.server.answer_within, Duration::from_millis(1500));
-    assert_eq!(config.server.listen[0].to_string(), "127.0.0.1:0");
+    assert_eq!(config.server.listen, [Listen::Address("127.0.0.1:0".parse().expect("an address"))]);
     assert_eq!(config.server.limits.connections_max, 77);
     assert_eq!(config.broker.topology, Topology::Check);
     assert_eq!(config.broker.exchange, "0123456");
@@ -150,7 +150,25 @@ fn single_problems() {
     check_problem("[server]\npaths = [\"/healthz\"]", "server.paths.0", "health");
     check_problem("[server]\npaths = []", "server.paths", "at least one");
     check_problem("[server]\nlisten = [7]", "server.listen.0", "found a number");
-    check_problem("[server.tls]\nmode = \"acme\"", "server.tls.mode", "expected one of files, off");
+    check_problem("[server.tls]\nmode = \"acne\"", "server.tls.mode", "expected one of files, acme, off");
+    let acme = |rest: &str| format!("[server.tls]\nmode = \"acme\"\n{rest}");
+    check_problem(&acme("domains = []"), "server.tls.domains", "at least one");
+    check_problem(&acme("domains = [\"*.example.com\"]"), "server.tls.domains.0", "without wildcard");
+    check_problem(&acme("domains = [\"a.b\", \"A.b\"]"), "server.tls.domains.1", "twice");
+    check_problem(
+        &acme("domains = [\"a.b\"]\ndirectory = \"http://ca/dir\""),
+        "server.tls.directory",
+        "https",
+    );
+    check_problem("[server.tls]\ncertificates = [{}]", "server.tls.certificates.0", "needs certificate");
+    check_problem("[server]\nlisten = [\"unix:web\"]", "server.listen.0", "absolute path");
+    check_problem("[server]\nclient_address = \"forwarded\"", "server.client_address", "trusted_proxies");
+    check_problem("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]", "server.trusted_proxies.0", "a network");
+    check_problem(
+        "[server.sources]\nmode = \"log\"\nnetworks = []",
+        "server.sources",
+        "nobody would be let in",
+    );
     check_problem(
         "[server.limits]\nbytes_in_flight = \"1MiB\"",
         "server.limits.bytes_in_flight",

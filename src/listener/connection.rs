@@ -1,63 +1,152 @@
-//! One connection: TLS handshake by a deadline, HTTP/1.1 or HTTP/2, a graceful end.
+//! One connection: whom it is for, the TLS handshake by a deadline, HTTP/1.1 or HTTP/2, a graceful end.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{
+    HeaderMap, Request, Version,
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    sync::watch,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::server::TlsStream;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tracing::debug;
 
-use super::Shared;
-use crate::{config::Limits, deadline::Deadline, metrics::ConnectionFailure};
+use super::{
+    Shared,
+    door::{Guest, TurnedAway},
+    forwarded,
+    proxy::{self, Header},
+    socket::{Peer, Stream},
+    strict::{Body, Framing, Strict},
+};
+use crate::{
+    backoff::jittered,
+    config::{ClientAddress, Limits},
+    deadline::Deadline,
+    metrics::ConnectionFailure,
+    webhook::{Caller, Standing},
+};
 
-/// Serves a connection to its end.
-pub(super) async fn serve(stream: TcpStream, shared: &Shared, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "the connection ended before it began");
-        return;
-    }
-    // A connection keeps the limits it began with, whatever is reloaded.
-    let limits = shared.webhook.limits();
-    let Some(tls) = &shared.tls else {
-        return http(stream, shared, &limits, stop).await;
+/// Serves a connection to its end. Until it carries requests, nobody waits for it.
+pub(super) async fn serve(
+    stream: Stream,
+    peer: Peer,
+    guest: Guest,
+    shared: &Shared,
+    stop: CancellationToken,
+) {
+    let guest = Arc::new(guest);
+    let owed = Deadline::after(guest.terms.limits.handshake_within);
+    let begun = tokio::select! {
+        begun = owed.limit(begin(stream, peer, &guest, shared)) => begun,
+        () = stop.cancelled() => return,
+        () = guest.shown_out.cancelled() => return,
     };
-    let handshake = Deadline::after(limits.handshake_within).limit(tls.accept(stream));
-    // Who has not got through the handshake has no request that the stop should wait for.
-    let Some(shaken) = stop.run_until_cancelled(handshake).await else { return };
-    match shaken {
-        Ok(Ok(stream)) => http(stream, shared, &limits, stop).await,
-        Ok(Err(error)) => {
-            shared.metrics.connections_failed.count(ConnectionFailure::Tls);
-            debug!(%error, "no TLS handshake");
+    let failure = match begun {
+        Ok(Ok((stream, client))) => {
+            let builder = builder(&guest.terms.limits, spoken(&stream));
+            return http(stream, builder, client, &guest, shared, stop).await;
+        }
+        Ok(Err(Failure::TurnedAway)) => return,
+        Ok(Err(Failure::NoProxy(error))) => {
+            debug!(?peer, %error, "no PROXY header");
+            ConnectionFailure::Proxy
+        }
+        Ok(Err(Failure::Tls(error))) => {
+            debug!(?peer, %error, "no TLS handshake");
+            ConnectionFailure::Tls
         }
         Err(_) => {
-            shared.metrics.connections_failed.count(ConnectionFailure::TlsTimeout);
-            debug!("the TLS handshake took too long");
+            debug!(?peer, "the TLS handshake took too long");
+            ConnectionFailure::TlsTimeout
+        }
+    };
+    shared.metrics.connections_failed.count(failure);
+}
+
+/// Why a connection never came to carry requests.
+enum Failure {
+    TurnedAway,
+    NoProxy(io::Error),
+    Tls(io::Error),
+}
+
+/// For whom a connection is.
+#[derive(Clone, Copy)]
+struct Client {
+    address: Option<IpAddr>,
+    /// Its peer is believed about the clients of its requests.
+    is_proxy: bool,
+}
+
+/// What comes before the first request.
+async fn begin(
+    mut stream: Stream,
+    peer: Peer,
+    guest: &Guest,
+    shared: &Shared,
+) -> Result<(Either<Box<TlsStream<Stream>>, Stream>, Client), Failure> {
+    let client = client(&mut stream, peer, guest).await?;
+    let Some(tls) = &shared.tls else { return Ok((Either::Right(stream), client)) };
+    guest.begins_handshake();
+    let stream = tls.accept(stream).await.map_err(Failure::Tls)?;
+    guest.ends_handshake();
+    Ok((Either::Left(Box::new(stream)), client))
+}
+
+async fn client(stream: &mut Stream, peer: Peer, guest: &Guest) -> Result<Client, Failure> {
+    let is_trusted = guest.terms.trusts(peer);
+    match guest.terms.client_address {
+        ClientAddress::Connection => Ok(Client { address: peer.address(), is_proxy: false }),
+        ClientAddress::Forwarded | ClientAddress::XForwardedFor => {
+            Ok(Client { address: peer.address(), is_proxy: is_trusted })
+        }
+        ClientAddress::ProxyProtocol if !is_trusted => {
+            Err(Failure::NoProxy(io::Error::new(io::ErrorKind::PermissionDenied, "not a trusted proxy")))
+        }
+        ClientAddress::ProxyProtocol => {
+            let address = match proxy::read(stream).await.map_err(Failure::NoProxy)? {
+                Header::Client(client) => Some(client),
+                Header::Itself => peer.address(),
+            };
+            if let Some(address) = address {
+                guest.announce(address).map_err(|TurnedAway| Failure::TurnedAway)?;
+            }
+            Ok(Client { address, is_proxy: false })
         }
     }
 }
 
-async fn http<S>(stream: S, shared: &Shared, limits: &Limits, stop: CancellationToken)
-where
+async fn http<S>(
+    stream: S,
+    builder: auto::Builder<TokioExecutor>,
+    client: Client,
+    guest: &Arc<Guest>,
+    shared: &Shared,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Cancelled by the daemon's stop, or by an answer that ends the connection.
     let closing = stop.child_token();
-    let open = OpenRequests::default();
+    let (activity, limits) = (&guest.activity, &guest.terms.limits);
+    let framing = Framing::new(activity.clone());
     let service = service_fn(|request: Request<Incoming>| {
-        let webhook = Arc::clone(&shared.webhook);
-        let closing = closing.clone();
-        let request_is_open = open.begin();
+        let body = request.body().size_hint().exact().map_or(Body::Chunked, Body::Length);
+        let is_by_the_letter = framing.follows(body);
+        let caller = caller(request.headers(), client, guest, is_by_the_letter);
+        let (webhook, closing, guest) = (Arc::clone(&shared.webhook), closing.clone(), Arc::clone(guest));
+        let request_is_open = activity.request();
         async move {
-            let answer = webhook.answer(request).await;
+            let answer = webhook.answer(request, caller).await;
+            if answer.is_genuine {
+                guest.is_known();
+            }
             if answer.closes {
                 closing.cancel();
             }
@@ -65,22 +154,24 @@ where
             Ok::<_, Infallible>(answer.response)
         }
     });
-    let builder = builder(limits);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let io = TokioIo::new(Strict::new(stream, framing.clone()));
+    let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = closing.cancelled() => None,
+        ended = connection.as_mut() => Ok(ended),
+        () = closing.cancelled() => Err(LINGER),
+        () = Deadline::after(jittered(limits.connection_within)).passed() => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
-        () = open.none_for(limits.header_within) => None,
+        () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
+        () = guest.shown_out.cancelled() => Err(Duration::ZERO),
     };
     let ended = match ended {
-        Some(ended) => ended,
-        None => {
+        Ok(ended) => ended,
+        Err(linger) => {
             // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = open.none_for(LINGER) => Ok(()),
+                () = activity.overdue(linger, linger) => Ok(()),
             }
         }
     };
@@ -89,53 +180,50 @@ where
     }
 }
 
-/// How many requests of a connection are being answered.
-#[derive(Default)]
-struct OpenRequests(watch::Sender<usize>);
-
-/// One request, open until this is dropped.
-struct OpenRequest(watch::Sender<usize>);
-
-impl OpenRequests {
-    fn begin(&self) -> OpenRequest {
-        self.0.send_modify(|open| *open += 1);
-        OpenRequest(self.0.clone())
+/// Who makes a request.
+fn caller(headers: &HeaderMap, client: Client, guest: &Guest, is_by_the_letter: bool) -> Caller {
+    if !is_by_the_letter {
+        return Caller { address: client.address, standing: Standing::Garbled };
     }
+    if !client.is_proxy {
+        return Caller { address: client.address, standing: Standing::Welcome };
+    }
+    let terms = &guest.terms;
+    let named = match terms.client_address {
+        ClientAddress::Forwarded => forwarded::by_forwarded(headers, terms.trusted_proxies()).ok(),
+        ClientAddress::XForwardedFor => forwarded::by_x_forwarded_for(headers, terms.trusted_proxies()).ok(),
+        ClientAddress::Connection | ClientAddress::ProxyProtocol => client.address,
+    };
+    let standing = if guest.admits(named) { Standing::Welcome } else { Standing::Stranger };
+    Caller { address: named, standing }
+}
 
-    /// Waits until no request has been open for this long.
-    async fn none_for(&self, time: Duration) {
-        let mut open = self.0.subscribe();
-        loop {
-            // The sender lives as long as `self`, so that neither wait can fail.
-            drop(open.wait_for(|open| *open == 0).await);
-            if Deadline::after(time).limit(open.wait_for(|open| *open > 0)).await.is_err() {
-                return;
-            }
-        }
+/// The version that TLS has agreed on; without TLS the bytes say it.
+fn spoken(stream: &Either<Box<TlsStream<Stream>>, Stream>) -> Option<Version> {
+    match stream {
+        Either::Left(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => Some(Version::HTTP_2),
+        Either::Left(_) => Some(Version::HTTP_11),
+        Either::Right(_) => None,
     }
 }
 
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
-    }
-}
-
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits, version: Option<Version>) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_within)
-        .max_buf_size(HEAD_BYTES_MAX);
+    // Heads have a clock of ours, which begins with their first byte.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .keep_alive_interval(limits.header_within)
+        .keep_alive_interval(limits.idle_within)
         .keep_alive_timeout(limits.handshake_within);
-    builder
+    // Who stands between may go by what was agreed on.
+    match version {
+        Some(Version::HTTP_2) => builder.http2_only(),
+        Some(_) => builder.http1_only(),
+        None => builder,
+    }
 }
 
 /// Time for the last answers of a connection to be read before it is dropped.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use tracing::{error, info};
 
 use crate::{
-    config::Tls,
+    config::TlsSource,
     error::Chain,
     listener::tls::{Digest, Identity, Pem, Served, TlsError},
     metrics::{Metrics, TlsReload},
@@ -25,11 +25,11 @@ pub(super) struct Certificate {
 impl Certificate {
     /// Reads the first pair. One that nobody trusts is served all the same, and loudly: handshakes that fail at the
     /// client are no worse than a daemon that does not start, and the next pair is taken without a restart.
-    pub(super) fn load(tls: &Tls, metrics: &Arc<Metrics>) -> Result<Option<Self>, TlsError> {
-        let Tls::Files { certificate, private_key } = tls else {
+    pub(super) fn load(source: &TlsSource, metrics: &Arc<Metrics>) -> Result<Option<Self>, TlsError> {
+        let TlsSource::Files(pairs) = source else {
             return Ok(None);
         };
-        let pem = Pem::read(certificate, private_key)?;
+        let pem = Pem::read(&pairs[0].certificate, &pairs[0].private_key)?;
         let identity = pem.identity()?;
         metrics.certificate(&identity.facts.hosts, identity.facts.not_after, &[]);
         if let Err(error) = identity.fit(SystemTime::now()) {
@@ -111,6 +111,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
+    use crate::config::PairFiles;
 
     /// A certificate and its key, PEM.
     fn pair() -> (String, String) {
@@ -119,8 +120,11 @@ mod tests {
         (certificate.expect("a certificate").pem(), key.serialize_pem())
     }
 
-    fn files(directory: &Path) -> Tls {
-        Tls::Files { certificate: directory.join("cert"), private_key: directory.join("key") }
+    fn files(directory: &Path) -> TlsSource {
+        TlsSource::Files(vec![PairFiles {
+            certificate: directory.join("cert"),
+            private_key: directory.join("key"),
+        }])
     }
 
     fn write(directory: &Path, certificate: &str, key: &str) {

@@ -16,9 +16,10 @@ use tracing::{error, info, warn};
 use super::{certificate::Certificate, signals::Hangups, systemd};
 use crate::{
     admin::{News, Reload},
-    config::{Config, LoadError, Problem, Problems, Reloaded, Source, Tls},
+    config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
+    listener::door::Door,
     listener::tls::{Digest, Identity, Pem, TlsError},
     metrics::Metrics,
     telemetry::Levels,
@@ -33,6 +34,7 @@ pub(super) struct Reloader {
     /// None when a proxy terminates TLS.
     pub(super) certificate: Option<Certificate>,
     pub(super) hangups: Hangups,
+    pub(super) door: Arc<Door>,
     pub(super) webhook: Arc<Webhook>,
     pub(super) levels: Levels,
     pub(super) metrics: Arc<Metrics>,
@@ -96,6 +98,7 @@ impl Reloader {
 
     /// The change itself: from here on nothing can fail, and nothing is waited for.
     fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pair }: Prepared) {
+        self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
         if let (Some(certificate), Some((digest, identity))) = (&mut self.certificate, pair) {
@@ -108,12 +111,12 @@ impl Reloader {
     }
 
     async fn look(&mut self) {
-        let (Some(certificate), Tls::Files { certificate: chain, private_key }) =
-            (&mut self.certificate, &self.config.server.tls)
+        let (Some(certificate), TlsSource::Files(pairs)) =
+            (&mut self.certificate, &self.config.server.tls.source)
         else {
             return;
         };
-        let (chain, private_key) = (chain.clone(), private_key.clone());
+        let (chain, private_key) = (pairs[0].certificate.clone(), pairs[0].private_key.clone());
         let found = blocking(move || Pem::read(&chain, &private_key)).await;
         certificate.found(found, SystemTime::now());
         let refused = certificate.refused();
@@ -128,9 +131,10 @@ impl Reloader {
 /// Everything that can fail.
 fn prepare(source: &Source, running: &Config, served: Option<Digest>) -> Result<Prepared, LoadError> {
     let reloaded = source.reload(running)?;
-    let Tls::Files { certificate, private_key } = &reloaded.config.server.tls else {
+    let TlsSource::Files(pairs) = &reloaded.config.server.tls.source else {
         return Ok(Prepared { reloaded, pair: None });
     };
+    let PairFiles { certificate, private_key } = &pairs[0];
     match new_pair(Pem::read(certificate, private_key), served) {
         Ok(pair) => Ok(Prepared { reloaded, pair }),
         Err(error) => {

@@ -11,11 +11,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{
-    HeaderMap,
-    body::{Body, Incoming},
-    header::{HeaderValue, TRANSFER_ENCODING},
-};
+use hyper::body::{Body, Incoming};
 
 use crate::{config::Limits, deadline::Deadline};
 
@@ -28,7 +24,7 @@ pub(super) enum BodyError {
     TooSlow,
     /// Other bodies take all the memory there is for them.
     NoRoom,
-    /// Broken off, broken framing, or fields behind the last chunk.
+    /// Broken off, broken framing, or fields behind it.
     Broken,
 }
 
@@ -74,14 +70,6 @@ impl Drop for Held {
     }
 }
 
-/// Whether everybody sees the end of the body where we do: the one transfer coding is `chunked`, said once. Hyper undoes
-/// that one, and passes over whatever stands before it.
-pub(super) fn has_one_end(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    codings.next().is_none_or(is_chunked) && codings.next().is_none()
-}
-
 /// Reads the whole body. One that comes in one piece is not copied.
 pub(super) async fn read(
     body: &mut Incoming,
@@ -105,7 +93,7 @@ async fn gather(
     // Put together at once: a body of single bytes must not cost a handle, and the buffer behind it, for each.
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        // Fields behind the last chunk: others end them at other ends of lines than hyper does, and with them the request.
+        // Nobody sends us fields behind a body, and h2 takes some that are none.
         let piece = frame.map_err(failure)?.into_data().map_err(|_| BodyError::Broken)?;
         held.take(piece.len(), bytes_in_flight)?;
         if first.is_empty() && more.is_empty() {

@@ -33,6 +33,10 @@ pub(super) enum Reply {
 /// Why a request is not accepted. The words stay in the log; the sender sees the status.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum Refusal {
+    #[error("the request is not by the letter of HTTP")]
+    Garbled,
+    #[error("the client is not one of server.sources")]
+    Stranger,
     #[error("no such path")]
     NotFound,
     #[error("this path has no such method")]
@@ -47,8 +51,6 @@ pub(super) enum Refusal {
     TooSlow,
     #[error("the body broke off")]
     Broken,
-    #[error("where the body ends is not clear")]
-    Unclear,
     #[error("other bodies take all the memory")]
     NoRoom,
     #[error(transparent)]
@@ -78,9 +80,9 @@ impl From<BatchError> for Refusal {
 }
 
 impl Reply {
-    /// The answer itself; `ends` when the connection must end with it, whatever it says.
-    pub(super) fn into_answer(self, request: RequestId, version: Version, ends: bool) -> Answer {
-        let closes = ends || self.closes();
+    /// The answer itself.
+    pub(super) fn into_answer(self, request: RequestId, version: Version) -> Answer {
+        let (closes, is_genuine) = (self.closes(), self.is_genuine());
         let mut response = match self {
             Self::Echo(token) => text(token.into_string()),
             Self::Healthy => text("ok\n".to_owned()),
@@ -93,20 +95,28 @@ impl Reply {
         if closes && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Answer { response, closes }
+        Answer { response, closes, is_genuine }
+    }
+
+    fn is_genuine(&self) -> bool {
+        match self {
+            Self::Accepted(receipts) => receipts.published() + receipts.spooled() > 0,
+            Self::Echo(_) | Self::Healthy | Self::Refusal(_) => false,
+        }
     }
 
     fn closes(&self) -> bool {
         match self {
             Self::Echo(_) | Self::Accepted(_) | Self::Healthy => false,
             Self::Refusal(refusal) => match refusal {
-                Refusal::Unsupported
+                Refusal::Garbled
+                | Refusal::Unsupported
                 | Refusal::TooLarge
                 | Refusal::TooSlow
                 | Refusal::Broken
-                | Refusal::Unclear
                 | Refusal::NoRoom => true,
-                Refusal::NotFound
+                Refusal::Stranger
+                | Refusal::NotFound
                 | Refusal::MethodNotAllowed(_)
                 | Refusal::BadToken
                 | Refusal::NoBatch(_)
@@ -119,9 +129,10 @@ impl Reply {
 impl Refusal {
     fn status(self) -> StatusCode {
         match self {
+            Self::Stranger => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadToken | Self::Broken | Self::Unclear | Self::NoBatch(_) => StatusCode::BAD_REQUEST,
+            Self::Garbled | Self::BadToken | Self::Broken | Self::NoBatch(_) => StatusCode::BAD_REQUEST,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -154,13 +165,14 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         Refusal::Unavailable(_) | Refusal::NoRoom => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
-        Refusal::NotFound
+        Refusal::Garbled
+        | Refusal::Stranger
+        | Refusal::NotFound
         | Refusal::BadToken
         | Refusal::Unsupported
         | Refusal::TooLarge
         | Refusal::TooSlow
         | Refusal::Broken
-        | Refusal::Unclear
         | Refusal::NoBatch(_) => {}
     }
     response

@@ -22,15 +22,15 @@ use crate::support::oracle::{Oracle, Verdict};
 use crate::support::queue::Amqp;
 
 /// Graph's patience for a first answer.
-const GRAPH_WAITS: Duration = Duration::from_secs(3);
+pub(crate) const GRAPH_WAITS: Duration = Duration::from_secs(3);
 /// Messages in the spool.
 pub(super) const SPOOL_ITEMS: &str = "graphhook_spool_items";
 /// Items whose answer rested on the spool.
 const SPOOLED: &str = r#"graphhook_notifications_outcome_total{outcome="spooled"}"#;
 
 /// Graph sending to a daemon, watched by an oracle.
-struct Scene {
-    daemon: Daemon,
+pub(crate) struct Scene {
+    pub(crate) daemon: Daemon,
     oracle: Arc<Oracle>,
     load: Option<Load>,
     /// Where consumers connect.
@@ -39,11 +39,11 @@ struct Scene {
 
 impl Scene {
     /// A daemon in front of the broker that all tests share, and eight clients.
-    async fn begin(configuration: Configuration) -> Self {
+    pub(crate) async fn begin(configuration: Configuration) -> Self {
         Self::with(configuration, |plan| plan).await
     }
 
-    async fn with(configuration: Configuration, plan: impl FnOnce(Plan) -> Plan) -> Self {
+    pub(crate) async fn with(configuration: Configuration, plan: impl FnOnce(Plan) -> Plan) -> Self {
         let daemon = configuration.start().await;
         let oracle = Oracle::with_fresh_key();
         let load = plan(steady(&oracle)).start(&daemon);
@@ -67,12 +67,12 @@ impl Scene {
         (node, Self { daemon, oracle, load: Some(load), broker })
     }
 
-    fn load(&self) -> &Load {
+    pub(crate) fn load(&self) -> &Load {
         self.load.as_ref().expect("the load has not been stopped")
     }
 
     /// Waits until so many more items were accepted.
-    async fn accepts(&self, more: u64) {
+    pub(crate) async fn accepts(&self, more: u64) {
         self.load().eventually_accepts(more).await;
     }
 
@@ -82,7 +82,7 @@ impl Scene {
         self.daemon.eventually_metric(SPOOLED, |spooled| spooled >= wanted).await;
     }
 
-    async fn connected(&self) {
+    pub(crate) async fn connected(&self) {
         self.daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     }
 
@@ -92,7 +92,7 @@ impl Scene {
     }
 
     /// Ends the load, waits until the spool is empty and the books are even, and judges.
-    async fn judge(mut self) -> (Daemon, Verdict) {
+    pub(crate) async fn judge(mut self) -> (Daemon, Verdict) {
         if self.load.is_some() {
             self.stop_load().await;
         }

@@ -183,6 +183,7 @@ async fn connections_that_ask_nothing_do_not_keep_others_out() {
     let daemon = Daemon::configure()
         .set("server.limits", "connections", "8")
         .set("server.limits", "header_within", "\"300ms\"")
+        .set("server.limits", "idle_within", "\"300ms\"")
         .connected()
         .await;
     let mut silent = Vec::new();
@@ -193,14 +194,14 @@ async fn connections_that_ask_nothing_do_not_keep_others_out() {
         silent.push(raw);
     }
     daemon.eventually_metric("graphhook_connections", |open| open == 8.0).await;
-    // The ninth waits in the kernel's queue until the others have been sent away.
+    // The ninth takes the place of one of them.
     assert_eq!(post(&daemon.client(), [created("ninth")]).await.status, 202);
     daemon.eventually_metric("graphhook_connections", |open| open <= 1.0).await;
 }
 
 #[tokio::test]
 async fn an_idle_http2_connection_is_closed() {
-    let daemon = Daemon::configure().set("server.limits", "header_within", "\"300ms\"").connected().await;
+    let daemon = Daemon::configure().set("server.limits", "idle_within", "\"300ms\"").connected().await;
     let client = daemon.client().http2();
     assert_eq!(post(&client, [created("once")]).await.status, 202);
     daemon.eventually_metric("graphhook_connections", |open| open == 0.0).await;
@@ -216,21 +217,29 @@ async fn bodies_held_at_once_have_a_bound() {
         .connected()
         .await;
     let large = format!("{{\"value\":[]}}{}", " ".repeat(600 << 10));
-    let mut holder = daemon.client().raw().await;
     let length = large.len() + 1;
-    holder.send(format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{large}")).await;
-    let reply = eventually("no room", async || {
+    let hold = async || {
+        let mut holder = daemon.client().raw().await;
+        let head = format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+        holder.send(format!("{head}{large}")).await;
+        holder
+    };
+    // Whichever of two large bodies comes first has the room; the holder may be the one that finds none.
+    eventually("a holder that keeps others out", async || {
+        let mut holder = hold().await;
         let reply = daemon.client().http1().post(PATH, &[], large.clone()).await;
-        (reply.status == 503).then_some(reply)
+        if reply.status != 503 {
+            return None;
+        }
+        check_problem(&reply, 503);
+        assert_eq!(reply.header("retry-after"), Some("10"));
+        // Small bodies and handshakes still find their way.
+        assert_eq!(post(&daemon.client(), [created("small")]).await.status, 202);
+        assert_eq!(daemon.client().post(&format!("{PATH}?validationToken=x"), &[], "").await.status, 200);
+        holder.try_send(" ").await.ok()?;
+        holder.read_past("\r\n").await.starts_with(b"HTTP/1.1 202 ").then_some(())
     })
     .await;
-    check_problem(&reply, 503);
-    assert_eq!(reply.header("retry-after"), Some("10"));
-    // Small bodies and handshakes still find their way.
-    assert_eq!(post(&daemon.client(), [created("small")]).await.status, 202);
-    assert_eq!(daemon.client().post(&format!("{PATH}?validationToken=x"), &[], "").await.status, 200);
-    holder.send(" ").await;
-    assert!(holder.read_past("\r\n").await.starts_with(b"HTTP/1.1 202 "));
     assert_eq!(daemon.client().post(PATH, &[], large).await.status, 202);
 }
 

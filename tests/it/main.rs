@@ -4,6 +4,7 @@ mod admin;
 mod cli;
 mod crash;
 mod delivery;
+mod door;
 mod edge;
 mod faults;
 mod handshake;

@@ -227,7 +227,7 @@ impl Keeper {
     /// Bytes that may be added: within our own bound, and leaving the file system its share.
     fn room(&self) -> Result<u64, StoreError> {
         let store = self.store.as_ref().ok_or_else(|| StoreError::Suspect("there is no file".into()))?;
-        let ours = self.settings.bytes_max.saturating_sub(store.disk_bytes()?);
+        let ours = self.settings.bytes_max.saturating_sub(store.disk_bytes()? + BESIDE_ROWS);
         // A system that cannot be asked says so again when it is written to.
         let free = rustix::fs::statvfs(&self.settings.directory).map_or(u64::MAX, |system| {
             let bytes = |blocks: u64| blocks.saturating_mul(system.f_frsize);
@@ -415,6 +415,8 @@ const TICK: Duration = Duration::from_millis(500);
 const LINGER: Duration = Duration::from_millis(5);
 /// Settled messages that may be unwritten before nothing more is handed out.
 const UNWRITTEN_MAX: usize = 4096;
+/// Pages of the tree, and of what is removed while it is full: rows do not account for them.
+const BESIDE_ROWS: u64 = 128 << 10;
 /// What a row costs beside its columns, roughly.
 const ROW_BYTES: usize = 64;
 /// Left to others on the file system, or a twentieth of it: room in which deletions can be written.

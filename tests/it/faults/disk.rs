@@ -32,8 +32,9 @@ async fn a_full_disk_turns_requests_away_and_keeps_what_it_has() {
     let scene = Scene::with(configuration, |plan| plan.retries()).await;
     scene.spools(1000).await;
     disk.fail(Op::Write, Errno::Full, Times::All);
-    scene.load().eventually_unavailable(20).await;
+    // Only a write finds out, and this disk says that it has room: so look while there are writes.
     scene.daemon.eventually_metric(WRITABLE, |writable| writable == 0.0).await;
+    scene.load().eventually_unavailable(20).await;
     assert!(disk.seen().failed(Op::Write) > 0);
     // The way to the broker is open all the same.
     cut.heal();

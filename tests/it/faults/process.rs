@@ -175,9 +175,9 @@ async fn with_little_memory_it_refuses_and_lives() {
     assert!(verdict.report.unavailable > 0, "it was not too much: {}", verdict.report.json());
 }
 
-/// P12: with few file descriptors, connections wait, while broker and spool keep theirs.
+/// P12: with few file descriptors there are few connections, and broker and spool keep theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_few_files_connections_wait() {
+async fn with_few_files_there_are_few_connections() {
     let cut = Cut::to_port(Node::shared().port()).await;
     let configuration = Daemon::configure().broker(Node::shared().url_by(cut.port())).before("ulimit -n 64");
     let scene = Scene::begin(configuration).await;
@@ -186,10 +186,15 @@ async fn with_few_files_connections_wait() {
     for _ in 0..200 {
         crowd.push(tokio::net::TcpStream::connect(scene.daemon.public()).await.expect("the kernel's queue"));
     }
-    scene.daemon.eventually_logs("cannot accept connections").await;
-    // Whoever is connected is served, and the broker is found again, or else the spool takes what comes.
+    scene.daemon.eventually_logs("too few file descriptors").await;
+    scene.daemon.eventually_metric("graphhook_connections_evicted_total", |evicted| evicted >= 100.0).await;
+    // Whoever has something to say is served, and the broker is found again.
     cut.cut();
     scene.accepts(500).await;
+    scene.connected().await;
+    let metrics = scene.daemon.metrics().await;
+    assert!(metrics.get("graphhook_connections") <= 32.0);
+    assert!(!scene.daemon.log().contains("cannot accept connections"), "it ran out of files after all");
     drop(crowd);
     scene.connected().await;
     let (_, verdict) = scene.judge().await;

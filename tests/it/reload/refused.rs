@@ -103,7 +103,6 @@ async fn what_takes_a_restart_changes_nothing() {
         ("server", "listen", "[\"127.0.0.1:1\"]"),
         ("server", "stop_within", "\"7s\""),
         ("server.tls", "mode", "\"off\""),
-        ("server.limits", "connections", "17"),
         ("broker", "urls", "[\"amqp://guest:canary@127.0.0.1:1/%2f\"]"),
         ("broker", "exchange", "\"other\""),
         ("broker", "queue", "\"other\""),

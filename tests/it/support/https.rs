@@ -18,8 +18,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +32,8 @@ pub struct Client {
     roots: RootCertStore,
     protocols: Vec<Vec<u8>>,
     versions: Vec<&'static SupportedProtocolVersion>,
+    /// Sent before anything else, each piece on its own.
+    preamble: Vec<Vec<u8>>,
     kept: Mutex<Option<Sender>>,
     drivers: Mutex<JoinSet<()>>,
     opened: Arc<AtomicU64>,
@@ -66,6 +68,7 @@ impl Client {
             roots,
             protocols: vec![H2.to_vec(), HTTP1.to_vec()],
             versions: vec![&TLS13, &TLS12],
+            preamble: Vec::new(),
             kept: Mutex::default(),
             drivers: Mutex::default(),
             opened: Arc::default(),
@@ -97,6 +100,11 @@ impl Client {
         Self { versions: vec![&TLS12], ..self }
     }
 
+    /// Sends these pieces before TLS, as a proxy does.
+    pub fn saying<P: AsRef<[u8]>>(self, pieces: impl IntoIterator<Item = P>) -> Self {
+        Self { preamble: pieces.into_iter().map(|piece| piece.as_ref().to_vec()).collect(), ..self }
+    }
+
     /// The same client without the kept connection.
     pub fn fresh(&self) -> Self {
         Self {
@@ -104,6 +112,7 @@ impl Client {
             roots: self.roots.clone(),
             protocols: self.protocols.clone(),
             versions: self.versions.clone(),
+            preamble: self.preamble.clone(),
             kept: Mutex::default(),
             drivers: Mutex::default(),
             opened: Arc::default(),
@@ -162,8 +171,12 @@ impl Client {
     async fn connect_with(&self, config: Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
         self.opened.fetch_add(1, Ordering::Relaxed);
         let connecting = async {
-            let stream = TcpStream::connect(self.address).await?;
+            let mut stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
+            for piece in &self.preamble {
+                stream.write_all(piece).await?;
+                tokio::task::yield_now().await;
+            }
             let name = ServerName::try_from(HOST_NAME).expect("localhost is a name");
             TlsConnector::from(config).connect(name, stream).await
         };
@@ -212,9 +225,22 @@ impl Client {
 
 /// One request over a connection without TLS, such as the admin listener's.
 pub async fn plain(address: SocketAddr, request: Request<Bytes>) -> io::Result<Reply> {
+    plain_over(TcpStream::connect(address).await?, address, request).await
+}
+
+/// One request over a Unix socket.
+pub async fn plain_unix(path: &Path, request: Request<Bytes>) -> io::Result<Reply> {
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 80));
+    plain_over(UnixStream::connect(path).await?, anywhere, request).await
+}
+
+async fn plain_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    request: Request<Bytes>,
+) -> io::Result<Reply> {
     let exchanging = async {
-        let stream = TokioIo::new(TcpStream::connect(address).await?);
-        let (sender, driver) = http1::handshake(stream).await.map_err(io::Error::other)?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let mut driving = JoinSet::new();
         driving.spawn(async { drop(driver.await) });
         Sender::Http1(sender).exchange(address, request).await

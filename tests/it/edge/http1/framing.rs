@@ -146,9 +146,9 @@ async fn chunks_have_a_plain_size_or_the_request_is_refused() {
     .await;
 }
 
-/// Fields behind the last chunk are read by some servers and not by others.
+/// Nobody sends us fields behind the last chunk.
 #[tokio::test]
-async fn trailers() {
+async fn trailers_are_refused() {
     let trailers = |trailers: &str, then| chunked(&format!("c\r\n{BODY}\r\n0\r\n{trailers}\r\n"), then);
     check([
         trailers("X: y\r\n", Refused),
@@ -167,19 +167,16 @@ async fn trailers() {
     .await;
 }
 
-/// Chunks of requests that are answered without them: nobody knows where they end, so nothing behind them is looked at.
+/// Chunks of requests that are answered without them.
 #[tokio::test]
-async fn chunks_that_nobody_reads_are_the_last_of_their_connection() {
+async fn chunks_that_nobody_reads_hide_nothing() {
     let chunks = [
-        "c\r\n{\"value\":[]}\r\n0\r\n\r\n",
-        "0\r\n\r\n",
         "",
         "x",
         "-1\r\n\r\n",
         "ffffffffffffffffff\r\n",
         "0\n\n",
         "0\r\n\n",
-        "0\r\nX: y\r\n\r\n",
         "0\r\nX: y\n\r\n",
         "0\r\nX: y\n\n",
         "c\r\n{\"value\":[]}\n0\r\n\r\n",
@@ -195,7 +192,6 @@ async fn chunks_that_nobody_reads_are_the_last_of_their_connection() {
     check(cases).await;
 }
 
-/// Ends of lines without CR, where hyper itself sees that they are none.
 #[tokio::test]
 async fn bare_line_feeds_among_chunks_are_refused() {
     let bare = |chunks: &str| chunked(&chunks.replace("BODY", BODY), Refused);

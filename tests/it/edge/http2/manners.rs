@@ -38,14 +38,13 @@ async fn who_does_not_begin_as_one_must_is_not_heard() {
 
 /// The version is what TLS agreed on (ALPN), whatever the bytes look like: who stands between may go by that.
 #[tokio::test]
-#[ignore = "waits for the listener to go by ALPN"]
 async fn the_version_is_the_one_agreed_on() {
     let daemon = daemon().await;
     let mut frames = Frames::silent(&daemon.client()).await;
     frames.try_send(crate::edge::hidden()).await;
     frames.bytes_to_end().await;
     let mut raw = daemon.client().raw().await;
-    raw.send([PREFACE, &frame(SETTINGS, 0, 0, ""), &head(1), &hidden(1)].concat()).await;
+    raw.try_send([PREFACE, &frame(SETTINGS, 0, 0, ""), &head(1), &hidden(1)].concat()).await.ok();
     raw.read_to_end().await;
     check_nothing_was_seen(&daemon).await;
 }

@@ -1,0 +1,77 @@
+//! Unix sockets, and sockets that systemd passes.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use hyper::Method;
+
+use crate::support::daemon::Daemon;
+use crate::support::eventually::eventually;
+use crate::support::graph::{PATH, collection, created, post};
+use crate::support::https;
+
+#[tokio::test]
+async fn a_proxy_may_come_by_a_unix_socket() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("web.sock");
+    let listen = format!(r#"["127.0.0.1:0", "unix:{}"]"#, path.display());
+    let configuration = Daemon::configure()
+        .without_broker()
+        .set("server", "listen", &listen)
+        .set("server", "client_address", "\"x_forwarded_for\"")
+        .set("server.tls", "mode", "\"off\"")
+        .set("log", "level", "\"debug\"");
+    let mut daemon = configuration.start().await;
+    let send = async || {
+        let headers = [("x-forwarded-for", "203.0.113.9")];
+        let request = https::request(Method::POST, PATH, &headers, collection([created("by socket")]));
+        https::plain_unix(&path, request).await.expect("an answer").status
+    };
+    assert_eq!(send().await, 202);
+    daemon.eventually_logs("203.0.113.9").await;
+    assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o660);
+    // What a killed daemon leaves is no hindrance.
+    daemon.kill();
+    assert!(path.exists());
+    daemon.restart().await;
+    assert_eq!(send().await, 202);
+}
+
+#[tokio::test]
+async fn a_unix_socket_in_use_is_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("web.sock");
+    let other = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    let listen = format!(r#"["unix:{}"]"#, path.display());
+    let daemon = Daemon::configure().without_broker().set("server", "listen", &listen).spawn();
+    assert_eq!(daemon.wait_exit().await.code(), Some(1));
+    assert!(daemon.log().contains("cannot listen on unix:"), "{}", daemon.log());
+    drop(other);
+}
+
+/// The real `systemd-socket-activate` opens the socket and starts the daemon at the first connection.
+#[tokio::test]
+async fn sockets_of_systemd_take_the_place_of_the_configured_ones() {
+    let ports = [(); 2].map(|()| {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("bound").port()
+    });
+    let [public, admin] = ports;
+    let daemon = Daemon::configure()
+        .without_broker()
+        // An address that cannot be bound shows that it is not tried.
+        .set("server", "listen", r#"["192.0.2.1:1"]"#)
+        .set("admin", "listen", r#""192.0.2.1:2""#)
+        .before(&format!(
+            r#"set -- systemd-socket-activate --fdname=public:admin -l 127.0.0.1:{public} -l 127.0.0.1:{admin} "$@""#
+        ))
+        .spawn();
+    let first =
+        eventually("a connection", async || tokio::net::TcpStream::connect(("127.0.0.1", public)).await.ok())
+            .await;
+    daemon.listening().await;
+    assert_eq!((daemon.public().port(), daemon.admin().port()), (public, admin));
+    drop(first);
+    assert_eq!(post(&daemon.client(), [created("activated")]).await.status, 202);
+}
