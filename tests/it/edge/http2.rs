@@ -102,27 +102,27 @@ async fn seen<'a>(frames: &mut Frames, pieces: impl Iterator<Item = &'a [u8]>, t
 }
 
 /// The fields of a POST of notifications.
-fn post() -> Vec<u8> {
+pub(super) fn post() -> Vec<u8> {
     fields([(":method", "POST"), (":scheme", "https"), (":authority", "h"), (":path", PATH)])
 }
 
 /// The fields of a question whose answer shows that the connection goes on.
-fn health() -> Vec<u8> {
+pub(super) fn health() -> Vec<u8> {
     fields([(":method", "GET"), (":scheme", "https"), (":authority", "h"), (":path", "/healthz")])
 }
 
 /// The head of a POST on this stream.
-fn head(stream: u32) -> Vec<u8> {
+pub(super) fn head(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, post())
 }
 
 /// A good body that ends the stream.
-fn body(stream: u32) -> Vec<u8> {
+pub(super) fn body(stream: u32) -> Vec<u8> {
     frame(DATA, END_STREAM, stream, BODY)
 }
 
 /// A genuine body that ends the stream, where no request may be believed.
-fn hidden(stream: u32) -> Vec<u8> {
+pub(super) fn hidden(stream: u32) -> Vec<u8> {
     frame(DATA, END_STREAM, stream, collection([created("hidden")]))
 }
 

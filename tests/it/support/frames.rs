@@ -30,6 +30,17 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
+/// What the server made of a flood.
+#[derive(Debug, Default)]
+pub struct Flooded {
+    /// The code of a GOAWAY, or 0 for an end without one.
+    pub gone: Option<u32>,
+    /// The codes of all RST_STREAM.
+    pub resets: Vec<u32>,
+    /// The statuses of all answers.
+    pub answers: Vec<u16>,
+}
+
 impl Frames {
     /// A connection on which nothing has been said.
     pub async fn silent(client: &Client) -> Self {
@@ -63,7 +74,7 @@ impl Frames {
     pub async fn next(&mut self) -> Option<Frame> {
         within(BOUND, "a frame, or the end of the connection", async {
             loop {
-                if let Some(frame) = self.whole() {
+                if let Some(frame) = whole(&mut self.read) {
                     return Some(frame);
                 }
                 match self.stream.read_buf(&mut self.read).await {
@@ -96,22 +107,62 @@ impl Frames {
         codes
     }
 
+    /// Writes these bytes while it reads, until the server has got them all or has ended the connection.
+    pub async fn flood(&mut self, bytes: &[u8]) -> Flooded {
+        let (mut from, mut to) = tokio::io::split(&mut self.stream);
+        let last = frame(PING, 0, 0, LAST_PING);
+        let writing = async {
+            // What the server thinks of it comes by the other way.
+            if to.write_all(bytes).await.is_ok() && to.write_all(&last).await.is_ok() {
+                to.flush().await.ok();
+            }
+        };
+        let mut flooded = Flooded::default();
+        let reading = async {
+            loop {
+                while let Some(frame) = whole(&mut self.read) {
+                    match (frame.kind, frame.flags) {
+                        (GOAWAY, _) => flooded.gone = Some(frame.code()),
+                        (RST_STREAM, _) => flooded.resets.push(frame.code()),
+                        (HEADERS, _) => flooded.answers.push(frame.status()),
+                        (PING, ACK) if frame.payload == LAST_PING => return,
+                        _ => {}
+                    }
+                }
+                if !matches!(from.read_buf(&mut self.read).await, Ok(1..)) {
+                    flooded.gone.get_or_insert(0);
+                    return;
+                }
+            }
+        };
+        let both = async {
+            tokio::pin!(reading);
+            tokio::select! {
+                () = &mut reading => {}
+                () = writing => reading.await,
+            }
+        };
+        within(BOUND, "the end of a flood", both).await;
+        flooded
+    }
+
     /// Reads to the end of the connection, whatever comes.
     pub async fn bytes_to_end(mut self) -> Vec<u8> {
         // A reset, or an end without close_notify, is an end like any other here.
         within(BOUND, "the end of the connection", self.stream.read_to_end(&mut self.read)).await.ok();
         self.read
     }
+}
 
-    fn whole(&mut self) -> Option<Frame> {
-        let (head, rest) = self.read.split_at_checked(9)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let payload = rest.get(..length)?.to_vec();
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        let frame = Frame { kind: head[3], flags: head[4], stream, payload };
-        self.read.drain(..9 + length);
-        Some(frame)
-    }
+/// Takes the first frame, if it is whole.
+fn whole(read: &mut Vec<u8>) -> Option<Frame> {
+    let (head, rest) = read.split_at_checked(9)?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let payload = rest.get(..length)?.to_vec();
+    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+    let frame = Frame { kind: head[3], flags: head[4], stream, payload };
+    read.drain(..9 + length);
+    Some(frame)
 }
 
 impl Frame {
@@ -231,5 +282,6 @@ mod names {
     pub const MAX_FRAME_SIZE: u16 = 5;
 }
 
+const LAST_PING: &[u8] = b"the last";
 /// Far beyond any time limit of the daemon's: this ends a test that hangs, and judges nothing.
 const BOUND: Duration = Duration::from_secs(60);
