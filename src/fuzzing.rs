@@ -6,17 +6,20 @@
 
 mod batch;
 mod configuration;
+mod forwarded;
+mod framing;
 mod handshake;
 mod item;
 mod json;
 mod media;
+mod proxy;
 mod record;
 mod routing;
 mod salvage;
 
 pub use self::{
-    batch::batch, configuration::configuration, handshake::handshake, item::item, media::media,
-    record::record, routing::routing, salvage::salvage,
+    batch::batch, configuration::configuration, forwarded::forwarded, framing::framing, handshake::handshake,
+    item::item, media::media, proxy::proxy, record::record, routing::routing, salvage::salvage,
 };
 
 #[cfg(test)]
@@ -30,12 +33,17 @@ mod tests {
 
     use super::*;
 
-    const TARGETS: [(&str, fn(&[u8])); 8] = [
+    type Target = (&'static str, fn(&[u8]));
+
+    const TARGETS: [Target; 11] = [
         ("batch", batch),
         ("configuration", configuration),
+        ("forwarded", forwarded),
+        ("framing", framing),
         ("handshake", handshake),
         ("item", item),
         ("media", media),
+        ("proxy", proxy),
         ("record", record),
         ("routing", routing),
         ("salvage", salvage),

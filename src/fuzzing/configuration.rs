@@ -99,7 +99,11 @@ impl Places {
                 self.is_in_url |= key == "urls";
                 self.is_ordinary |= !["urls", "secret"].contains(&key);
             }
-            _ => {}
+            Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_) => {}
         }
     }
 }
@@ -167,5 +171,14 @@ const CANARY: &str = "hunter2";
 const MARK: &str = "\n# environment\n";
 const FILE: &str = "config.toml";
 /// Keys whose values are said to people: what the secret is called, where it lies, and a placeholder that is none.
-const QUOTED: [&str; 8] =
-    ["name", "file", "env", "credential", "ca_file", "certificate", "private_key", "routing_key"];
+const QUOTED: [&str; 9] = [
+    "name",
+    "file",
+    "env",
+    "credential",
+    "ca_file",
+    "client_ca_file",
+    "certificate",
+    "private_key",
+    "routing_key",
+];
