@@ -33,7 +33,9 @@ mod tests {
 
     use super::*;
 
-    const TARGETS: [(&str, fn(&[u8])); 11] = [
+    type Target = (&'static str, fn(&[u8]));
+
+    const TARGETS: [Target; 11] = [
         ("batch", batch),
         ("configuration", configuration),
         ("forwarded", forwarded),

@@ -169,7 +169,10 @@ impl Webhook {
         arrival: Arrival,
     ) -> Reply {
         let (head, mut body) = request.into_parts();
-        let received = match media::readable(&head.headers) {
+        let (media, waits_for_us) = (media::readable(&head.headers), head.headers.contains_key(EXPECT));
+        // It can be large, and the body slow.
+        drop(head);
+        let received = match media {
             Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
             Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
@@ -184,7 +187,6 @@ impl Webhook {
                 } else {
                     debug!(reason = %refusal, "request refused");
                 }
-                let waits_for_us = head.headers.contains_key(EXPECT);
                 if matches!(refusal, Refusal::TooLarge | Refusal::Unsupported | Refusal::NoRoom)
                     && !waits_for_us
                 {

@@ -99,7 +99,11 @@ impl Places {
                 self.is_in_url |= key == "urls";
                 self.is_ordinary |= !["urls", "secret"].contains(&key);
             }
-            _ => {}
+            Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_) => {}
         }
     }
 }

@@ -31,7 +31,9 @@ fn decoded(raw: &str) -> String {
 }
 
 fn is_harmless(echoed: &str) -> bool {
-    echoed.len() <= 8192 && !echoed.contains(['<', '>']) && !echoed.contains(char::is_control)
+    echoed.len() <= 8192
+        && !echoed.contains(['<', '>'])
+        && !echoed.contains(|c| matches!(c, '\0'..='\x1f' | '\x7f'))
 }
 
 /// Whether every escape is one, and all of them together are UTF-8.

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
-    HeaderMap, Request,
+    HeaderMap, Request, Version,
     body::{Body as _, Incoming},
     service::service_fn,
 };
@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::{
     Shared,
+    activity::Activity,
     door::{Guest, TurnedAway},
     forwarded,
     proxy::{self, Header},
@@ -49,7 +50,10 @@ pub(super) async fn serve(
         () = guest.shown_out.cancelled() => return,
     };
     let failure = match begun {
-        Ok(Ok((stream, client))) => return http(stream, client, &guest, shared, stop).await,
+        Ok(Ok((stream, client))) => {
+            let builder = builder(&guest.terms.limits, spoken(&stream));
+            return http(stream, builder, client, &guest, shared, stop).await;
+        }
         Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
         Ok(Err(Failure::NoProxy(error))) => {
             debug!(?peer, %error, "no PROXY header");
@@ -125,8 +129,14 @@ async fn client(stream: &mut Stream, peer: Peer, guest: &Guest) -> Result<Client
     }
 }
 
-async fn http<S>(stream: S, client: Client, guest: &Arc<Guest>, shared: &Shared, stop: CancellationToken)
-where
+async fn http<S>(
+    stream: S,
+    builder: auto::Builder<TokioExecutor>,
+    client: Client,
+    guest: &Arc<Guest>,
+    shared: &Shared,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Cancelled by the daemon's stop, or by an answer that ends the connection.
@@ -151,12 +161,12 @@ where
             Ok::<_, Infallible>(answer.response)
         }
     });
-    let (builder, io) = (builder(limits), TokioIo::new(Strict::new(stream, framing.clone())));
+    let io = TokioIo::new(Strict::new(stream, framing.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
         () = closing.cancelled() => Err(LINGER),
-        () = Deadline::after(jittered(limits.connection_within)).passed() => Err(LINGER),
+        () = aged(activity, limits) => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
         () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
         () = guest.shown_out.cancelled() => Err(Duration::ZERO),
@@ -177,6 +187,13 @@ where
     }
 }
 
+/// Waits until a connection is old, and has a request whose answer can say that it was the last: to close it between two
+/// requests would cross with the next one. One that stays idle ends for that reason.
+async fn aged(activity: &Activity, limits: &Limits) {
+    Deadline::after(jittered(limits.connection_within)).passed().await;
+    activity.busy().await;
+}
+
 /// Who makes a request.
 fn caller(headers: &HeaderMap, client: Client, guest: &Guest, is_by_the_letter: bool) -> Caller {
     if !is_by_the_letter {
@@ -195,7 +212,16 @@ fn caller(headers: &HeaderMap, client: Client, guest: &Guest, is_by_the_letter: 
     Caller { address: named, standing }
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+/// The version that TLS has agreed on; without TLS the bytes say it.
+fn spoken(stream: &Either<Box<TlsStream<Stream>>, Stream>) -> Option<Version> {
+    match stream {
+        Either::Left(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => Some(Version::HTTP_2),
+        Either::Left(_) => Some(Version::HTTP_11),
+        Either::Right(_) => None,
+    }
+}
+
+fn builder(limits: &Limits, version: Option<Version>) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Heads have a clock of ours, which begins with their first byte.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
@@ -206,7 +232,12 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .keep_alive_interval(limits.idle_within)
         .keep_alive_timeout(limits.handshake_within);
-    builder
+    // Who stands between may go by what was agreed on.
+    match version {
+        Some(Version::HTTP_2) => builder.http2_only(),
+        Some(_) => builder.http1_only(),
+        None => builder,
+    }
 }
 
 /// Time for the last answers of a connection to be read before it is dropped.

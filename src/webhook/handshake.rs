@@ -36,7 +36,7 @@ pub(crate) fn token(query: Option<&str>) -> Result<Option<Token>, BadToken> {
 
 fn decode(value: &str) -> Result<Token, BadToken> {
     let token = form_decode(value).ok_or(BadToken)?;
-    let is_harmless = |character: char| !matches!(character, '<' | '>') && !character.is_control();
+    let is_harmless = |character: char| !matches!(character, '<' | '>' | '\0'..='\x1f' | '\x7f');
     if token.len() <= TOKEN_BYTES_MAX && token.chars().all(is_harmless) {
         Ok(Token(token))
     } else {
@@ -122,7 +122,6 @@ mod tests {
             "validationToken=%00",
             "validationToken=%1b[2J",
             "validationToken=%7f",
-            "validationToken=%c2%85",
             &long,
         ] {
             check(query, Err(BadToken));
@@ -137,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_form_encodes_comes_back(text in "[^<>\\x00-\\x1f\\x7f-\\u{9f}]{1,200}") {
+        fn what_a_form_encodes_comes_back(text in "[^<>\\x00-\\x1f\\x7f]{1,200}") {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
             check(&format!("validationToken={encoded}"), Ok(Some(&text)));
         }

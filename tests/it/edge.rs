@@ -3,7 +3,9 @@
 //!
 //! Names such as N6 stand for the fault tests in `docs/evidence.md`.
 
+mod floods;
 mod http1;
+mod http2;
 
 use crate::support::daemon::Daemon;
 use crate::support::graph::{PATH, collection, created};
@@ -27,4 +29,23 @@ async fn check_nothing_was_seen(daemon: &Daemon) {
     assert_eq!(received, 0.0, "a hidden request was seen");
     assert_eq!(daemon.exited(), None);
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+}
+
+/// The daemon's memory before a test.
+struct Memory(f64);
+
+impl Memory {
+    async fn of(daemon: &Daemon) -> Self {
+        Self(resident(daemon).await)
+    }
+
+    /// It has not grown by more than a few bodies of the largest size.
+    async fn check(self, daemon: &Daemon) {
+        let grown = resident(daemon).await - self.0;
+        assert!(grown < 32.0 * 1048576.0, "it grew by {grown} bytes");
+    }
+}
+
+async fn resident(daemon: &Daemon) -> f64 {
+    daemon.metrics().await.get("process_resident_memory_bytes")
 }

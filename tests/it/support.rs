@@ -8,6 +8,7 @@ pub mod cut;
 pub mod daemon;
 pub mod disk;
 pub mod eventually;
+pub mod frames;
 pub mod graph;
 pub mod https;
 pub mod load;

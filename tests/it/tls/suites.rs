@@ -7,10 +7,10 @@ use rustls::CipherSuite::{
     TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
 };
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ProtocolVersion, SupportedProtocolVersion};
 
 use super::{der, further};
 use crate::support::certs::{Authority, Pair};
@@ -71,7 +71,7 @@ async fn check(
     pair: &Pair,
 ) {
     let visit = visitor.visit().await.unwrap_or_else(|error| panic!("{version:?} {suite:?}: {error}"));
-    assert_eq!(visit.version, ProtocolVersion::from(version.version));
+    assert_eq!(visit.version, version.version);
     assert!(suite.is_none_or(|suite| visit.suite == suite), "{suite:?}: {visit:?}");
     assert_eq!(visit.certificate, der(pair));
 }

@@ -94,7 +94,7 @@ async fn a_version_is_one_that_we_speak() {
 
 #[tokio::test]
 async fn methods_that_we_do_not_know_are_told_so() {
-    let (long, far_too_long) = ("A".repeat(1000), "A".repeat(70 << 10));
+    let (long, far_too_long) = ("A".repeat(1000), "A".repeat(200 << 10));
     check([
         bare("post PATH HTTP/1.1", GoesOn(405)),
         bare("Post PATH HTTP/1.1", GoesOn(405)),
@@ -190,8 +190,8 @@ async fn fields_are_a_name_a_colon_and_text() {
         field("\rX: y", Refused),
         field("X: y\r\n".repeat(90) + "X: y", GoesOn(202)),
         field("X: y\r\n".repeat(100) + "X: y", Closes(431)),
-        field(format!("X: {}", "y".repeat(70 << 10)), Closes(431)),
-        field(format!("{}: y", "x".repeat(70 << 10)), Closes(431)),
+        field(format!("X: {}", "y".repeat(200 << 10)), Closes(431)),
+        field(format!("{}: y", "x".repeat(200 << 10)), Closes(431)),
     ])
     .await;
 }
@@ -262,7 +262,7 @@ async fn what_others_might_read_otherwise_is_refused() {
 async fn hosts_that_cannot_be_are_refused() {
     let host = |host: &str| whole(&format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"), Refused);
     check(
-        ["a b", "a,b", "a/b", "a@b", "h:port", "h:99999999", "[::1", "a\tb", "a?b", "a#b", "<h>", "\u{e9}"]
+        ["a b", "a/b", "a@b", "h:port", "h:99999999", "[::1", "a\tb", "a?b", "a#b", "<h>", "\u{e9}"]
             .map(host),
     )
     .await;
