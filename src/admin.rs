@@ -1,7 +1,9 @@
 //! The second listener, for the operator: `/livez`, `/readyz`, `/metrics`, `/status`. No secrets in any of them.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -26,7 +28,7 @@ use crate::{
     listener::{
         accept_few,
         socket::{Socket, Stream},
-        tls::Served,
+        tls::{Identity, Served},
     },
     metrics::{self, Books, Metrics},
 };
@@ -40,8 +42,8 @@ pub struct Admin {
     pub delivery: Arc<Delivery>,
     /// Addresses of the public listener.
     pub addresses: Vec<String>,
-    /// Certificate of the public listener, if it has one.
-    pub certificate: Option<Arc<Served>>,
+    /// Certificates of the public listener, if it has any.
+    pub served: Option<Arc<Served>>,
     /// What has changed since the start, or would not.
     pub news: watch::Receiver<News>,
     /// Start of the process.
@@ -55,8 +57,8 @@ pub struct Admin {
 pub struct News {
     /// The last reload, if there was one.
     pub last_reload: Option<Reload>,
-    /// Why the certificate in the files is not the one that is served, if it is not.
-    pub refused_certificate: Option<String>,
+    /// Certificate files whose content is not what is served, and why.
+    pub refused_certificates: BTreeMap<PathBuf, String>,
 }
 
 /// A reload of the configuration.
@@ -84,7 +86,7 @@ struct Status<'a> {
     broker: Part,
     spool: SpoolStatus,
     notifications: Books,
-    certificate: Option<Certificate>,
+    certificates: Vec<Certificate>,
     last_reload: Option<Reload>,
 }
 
@@ -108,7 +110,8 @@ struct SpoolStatus {
 struct Certificate {
     hosts: Vec<String>,
     not_after: i64,
-    /// Why what stands in the files is not served.
+    file: Option<PathBuf>,
+    /// Why what stands in the file is not served.
     refused: Option<String>,
 }
 
@@ -194,14 +197,27 @@ impl Admin {
                 oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
             },
             notifications: self.metrics.books(),
-            certificate: self.certificate.as_ref().map(|served| {
-                let facts = served.facts();
-                let refused = self.news.borrow().refused_certificate.clone();
-                Certificate { hosts: facts.hosts, not_after: facts.not_after, refused }
-            }),
+            certificates: self.certificates(),
             last_reload: self.news.borrow().last_reload.clone(),
         };
         serde_json::to_string_pretty(&status).expect("strings and numbers are always JSON") + "\n"
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        let identities = self.served.iter().flat_map(|served| served.identities());
+        let news = self.news.borrow();
+        identities.map(|identity| Certificate::new(&identity, &news.refused_certificates)).collect()
+    }
+}
+
+impl Certificate {
+    fn new(Identity { facts, file, .. }: &Identity, refused: &BTreeMap<PathBuf, String>) -> Self {
+        Self {
+            hosts: facts.hosts.clone(),
+            not_after: facts.not_after,
+            file: file.clone(),
+            refused: file.as_ref().and_then(|file| refused.get(file)).cloned(),
+        }
     }
 }
 

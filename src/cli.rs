@@ -171,9 +171,12 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
             tracing::error!(error = %Chain(&error), "graphhook cannot go on");
             Err(match error {
                 // A newer program's spool stays as it is, however often we are started.
-                ServeError::Tls(_) | ServeError::Spool(SpoolError::Newer(_)) => Failure::Configuration,
+                ServeError::Certificate { .. } | ServeError::Spool(SpoolError::Newer(_)) => {
+                    Failure::Configuration
+                }
                 ServeError::Spool(SpoolError::InUse(_))
                 | ServeError::Bind(_)
+                | ServeError::Tls(_)
                 | ServeError::Signals(_)
                 | ServeError::Ended(_) => Failure::Running,
             })

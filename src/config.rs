@@ -15,6 +15,8 @@ mod tests;
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::load::load_text;
 pub use self::{
     load::{Environment, LoadError, Loaded, Reloaded, Source, dev, load},
     problem::{Problem, Problems},
@@ -22,6 +24,7 @@ pub use self::{
 };
 use crate::{
     envelope::routing::Template,
+    listener::tls::ClientAuthorities,
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
@@ -95,8 +98,8 @@ pub struct Tls {
     pub source: TlsSource,
     /// What a client sees that asks for a host we have no certificate of.
     pub unknown_host: UnknownHost,
-    /// PEM: who is not certified by one of these is refused.
-    pub client_ca: Option<Vec<u8>>,
+    /// Who is not certified by one of these is refused.
+    pub client_ca: Option<ClientAuthorities>,
 }
 
 /// `server.tls.mode`, with what belongs to it.

@@ -28,6 +28,8 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::publisher::amqp_properties;
 pub use self::{
     connection::{Connector, Probe, probe},
     dial::ConnectError,

@@ -34,5 +34,8 @@ pub mod backoff;
 pub mod error;
 pub mod metrics;
 pub mod telemetry;
-mod failpoint;
 pub mod network;
+mod failpoint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

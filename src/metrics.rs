@@ -6,6 +6,7 @@
 mod process;
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -463,14 +464,14 @@ impl Metrics {
         self.http_request_duration.of_label(route).observe(took.as_secs_f64());
     }
 
-    /// Says when the certificate of these hosts ends, as unix time; the series of hosts of `before` that are not
+    /// Says for each host when its certificate ends, as unix time; the series of hosts of `before` that are not
     /// among them go away.
-    pub fn certificate(&self, hosts: &[String], not_after: i64, before: &[String]) {
+    pub fn certificates(&self, ends: &BTreeMap<String, i64>, before: &BTreeMap<String, i64>) {
         let labels = |host: &String| [("host", host.clone())];
-        for host in hosts {
-            self.certificate_not_after.get_or_create(&labels(host)).set(not_after);
+        for (host, not_after) in ends {
+            self.certificate_not_after.get_or_create(&labels(host)).set(*not_after);
         }
-        for gone in before.iter().filter(|host| !hosts.contains(host)) {
+        for gone in before.keys().filter(|host| !ends.contains_key(*host)) {
             self.certificate_not_after.remove(&labels(gone));
         }
     }

@@ -5,12 +5,13 @@
 //! `server.stop_within`: reload nothing more → accept nothing more, answer open requests → let the replay settle →
 //! close the broker politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
 
-mod certificate;
+mod certificates;
 mod reload;
 pub mod signals;
 mod systemd;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::{
-    certificate::Certificate,
+    certificates::Certificates,
     reload::Reloader,
     signals::{Hangups, Signals},
 };
@@ -40,7 +41,7 @@ use crate::{
         door::Door,
         files::Files,
         socket::{BindError, Passed, Socket},
-        tls::{Served, TlsError},
+        tls::TlsError,
     },
     metrics::{Books, Metrics},
     telemetry::Levels,
@@ -53,7 +54,16 @@ pub enum ServeError {
     /// An address is taken or not ours.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The certificate cannot be served.
+    /// A pair of certificate and key cannot be used.
+    #[error("no TLS with {}", file.display())]
+    Certificate {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// There is no TLS with any certificate.
     #[error("no TLS")]
     Tls(#[from] TlsError),
     /// The spool belongs to somebody else.
@@ -78,8 +88,9 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
-    let certificate = Certificate::load(&config.server.tls.source, &metrics)?;
-    let served = certificate.as_ref().map(|certificate| Arc::clone(certificate.shown()));
+    let certificates = Certificates::load(&config.server.tls, &metrics)?;
+    let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
+    let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
@@ -102,7 +113,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
-        certificate: served.clone(),
+        served,
         news: told,
         started,
         stopping: stopping.clone(),
@@ -110,14 +121,13 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
-    let acceptor = served.map(Served::acceptor);
     let listener =
         Listener::new(sockets, acceptor, Arc::clone(&door), Arc::clone(&webhook), Arc::clone(&metrics));
     let stop_within = config.server.stop_within;
     let reloader = Reloader {
         source: Arc::new(source),
         config: Arc::new(config),
-        certificate,
+        certificates,
         hangups,
         door,
         webhook,

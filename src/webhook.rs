@@ -4,7 +4,9 @@
 //! handshake leaves it before the first step, and touches nothing.
 
 mod body;
-mod handshake;
+mod form;
+pub(crate) mod handshake;
+pub(crate) mod media;
 mod reply;
 pub mod route;
 mod rules;
@@ -18,12 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{
-    HeaderMap, Method, Request, Response, Version,
-    body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING},
-    http::uri::Authority,
-};
+use hyper::{Method, Request, Response, body::Incoming, header::EXPECT};
 use tracing::{Instrument, debug, debug_span, warn};
 
 use self::{
@@ -114,7 +111,7 @@ impl Webhook {
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let span = debug_span!("request", request = %arrival.request);
-        let (route, reply) = match heard(&request, caller.standing) {
+        let (route, reply) = match form::hear(&request, caller.standing) {
             Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
             Err(refusal) => {
                 span.in_scope(|| debug!(reason = %refusal, "request refused"));
@@ -172,12 +169,12 @@ impl Webhook {
         arrival: Arrival,
     ) -> Reply {
         let (head, mut body) = request.into_parts();
-        let (media, waits_for_us) = (media(&head.headers), head.headers.contains_key(EXPECT));
+        let (media, waits_for_us) = (media::readable(&head.headers), head.headers.contains_key(EXPECT));
         // It can be large, and the body slow.
         drop(head);
         let received = match media {
             Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
-            Err(refusal) => Err(refusal),
+            Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
         match received {
             Ok(receipts) => Reply::Accepted(receipts),
@@ -235,52 +232,5 @@ impl Webhook {
             }
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
-    }
-}
-
-/// Whether a request is heard at all. HTTP/1.1 demands one `Host`, no more and no less, with a host in it (RFC 9112,
-/// 3.2): another server on the way may go by another one. Of several transfer codings hyper undoes `chunked` alone,
-/// and passes over whatever stands before it.
-fn heard(request: &Request<Incoming>, standing: Standing) -> Result<(), Refusal> {
-    let hosts = request.headers().get_all(HOST);
-    let needed = usize::from(request.version() == Version::HTTP_11);
-    let is_addressed = (needed..=1).contains(&hosts.iter().count()) && hosts.iter().all(is_host);
-    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    let is_plain = codings.next().is_none_or(is_chunked) && codings.next().is_none();
-    match standing {
-        Standing::Stranger => Err(Refusal::Stranger),
-        Standing::Welcome if is_addressed && is_plain => Ok(()),
-        Standing::Welcome | Standing::Garbled => Err(Refusal::Garbled),
-    }
-}
-
-/// Whether this is a host, perhaps with a port; or nothing at all, which a request for no host says.
-fn is_host(value: &HeaderValue) -> bool {
-    let authority = value.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
-    value.is_empty()
-        || authority.is_some_and(|authority| {
-            let port =
-                authority.as_str().strip_prefix(authority.host()).map(|port| port.trim_start_matches(':'));
-            port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
-        })
-}
-
-/// Compressed bodies and charsets other than UTF-8 are not read. The media type itself is not checked.
-fn media(headers: &HeaderMap) -> Result<(), Refusal> {
-    let plain = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let types = headers.get_all(CONTENT_TYPE).iter().map(|value| value.to_str().unwrap_or_default());
-    let parameters = types.flat_map(|value| value.split(';').skip(1));
-    let mut charsets = parameters.filter_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
-    });
-    if plain && charsets.all(|charset| charset.eq_ignore_ascii_case("utf-8")) {
-        Ok(())
-    } else {
-        Err(Refusal::Unsupported)
     }
 }

@@ -31,17 +31,6 @@ tests_of() { # PATCH...
     sed -n 's/^Test: //p' "$@" | sort -u
 }
 
-# What the ordinary tests have compiled need not be compiled again.
-take_dependencies() { # TARGET-DIRECTORY
-    local from=${CARGO_TARGET_DIR:-$PWD/target}
-    [ ! -e "$1" ] && [ -e "$from/debug/deps" ] || return 0
-    mkdir -p "$1.new"
-    # With whole times: cargo compares them.
-    tar --format=posix -C "$from" --exclude='it-*' --exclude='*graphhook*' -cf - \
-        debug/deps debug/build debug/.fingerprint | tar -C "$1.new" -xf -
-    mv "$1.new" "$1"
-}
-
 # Makes the copy equal to the working tree. What differs becomes new: cargo goes by the time.
 copy_tree() {
     local file

@@ -1,22 +1,20 @@
 //! `graphhook check`: one line for each thing that was tried, and what to do about it.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+mod certificates;
+
+use std::path::Path;
 
 use bytesize::ByteSize;
 use serde::Serialize;
 
 use super::Failure;
 use crate::{
-    config::{self, Config, Environment, LoadError, Loaded, PairFiles, Spool, TlsSource},
+    config::{self, Config, Environment, LoadError, Loaded, Spool, TlsSource},
     delivery::{
         Probe, probe,
         spool::inspect::{Outlook, outlook},
     },
     error::Chain,
-    listener::tls::{Facts, Identity, Validity},
 };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -96,16 +94,7 @@ impl Report {
             // The configuration's own warning has said what that means.
             TlsSource::Acme(_) | TlsSource::Off => &[],
         };
-        for PairFiles { certificate, private_key } in pairs {
-            match Identity::load(certificate, private_key) {
-                Ok(identity) => self.certificate(&identity.facts),
-                Err(error) => {
-                    self.add("tls", Verdict::Failed, Chain(&error).to_string());
-                    return false;
-                }
-            }
-        }
-        has_spool
+        self.certificates(pairs) && has_spool
     }
 
     /// Returns whether `serve` would start with it; a spool that cannot be used keeps nobody from starting.
@@ -136,39 +125,6 @@ impl Report {
             }
         }
         true
-    }
-
-    fn certificate(&mut self, facts: &Facts) {
-        let hosts = facts.hosts.join(", ");
-        let left = match facts.validity(SystemTime::now()) {
-            Validity::Valid(left) => left,
-            Validity::Expired => {
-                return self.add(
-                    "tls",
-                    Verdict::Failed,
-                    format!("the certificate of {hosts} has expired: renew it"),
-                );
-            }
-            Validity::NotYet => {
-                let message = format!("the certificate of {hosts} is not valid yet: check the clock");
-                return self.add("tls", Verdict::Failed, message);
-            }
-        };
-        let days = left.as_secs() / (24 * 60 * 60);
-        for (is_odd, message) in [
-            (facts.hosts.is_empty(), "it names no host (subjectAltName): Graph will not trust it".to_owned()),
-            (facts.is_self_signed, "it is self-signed: Graph trusts public authorities only".to_owned()),
-            (
-                facts.chain_len == 1 && !facts.is_self_signed,
-                "no intermediate certificate in the file: Graph needs the full chain".to_owned(),
-            ),
-            (left < WARNED_BEFORE, format!("it ends in {days} days: renew it")),
-        ] {
-            if is_odd {
-                self.add("tls", Verdict::Warning, format!("certificate of {hosts}: {message}"));
-            }
-        }
-        self.ok("tls", format!("certificate and key match; {hosts}; {days} days left"));
     }
 
     async fn online(&mut self, config: &Config) {
@@ -232,6 +188,3 @@ fn advice(words: &str) -> Option<&'static str> {
     ];
     table.into_iter().find(|(sign, _)| words.contains(sign)).map(|(_, advice)| advice)
 }
-
-/// Graph stops delivering the moment a certificate ends; three weeks leave time to find out why renewal failed.
-const WARNED_BEFORE: Duration = Duration::from_secs(21 * 24 * 60 * 60);

@@ -20,7 +20,13 @@ use crate::{
     config::{self, Environment, Log, LogFormat, LogLevel},
     delivery::{Delivery, embedded, spool::Spool},
     envelope::Envelope,
-    listener::{Listener, door::Door, files::Files, socket::Socket, tls::Identity},
+    listener::{
+        Listener,
+        door::Door,
+        files::Files,
+        socket::Socket,
+        tls::{Identity, Served},
+    },
     metrics::Metrics,
     secret::Secret,
     simulate::{Event, Item, collection},
@@ -66,7 +72,9 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let listen = listen.unwrap_or_else(|| default_address(simulate));
     let socket = Socket::bind(&listen.into(), "public").await?;
     let address = socket.address().parse()?;
-    let acceptor = Some(identity.acceptor());
+    let tls = &config.server.tls;
+    let served = Served::new(vec![Some(Arc::new(identity))], tls.unknown_host, Arc::clone(&metrics));
+    let acceptor = Some(served.acceptor(tls)?);
     let door = Door::new(&config, Files::raise().public, Arc::clone(&metrics));
     let listener = Listener::new(vec![socket], acceptor, door, webhook, Arc::clone(&metrics));
 

@@ -168,7 +168,7 @@ pub fn dev(secret: &Secret, spool: &Path) -> Config {
 }
 
 /// As [`load`], for a text that is already in memory.
-pub(super) fn load_text(name: &str, text: &str, environment: &Environment) -> Result<Loaded, Problems> {
+pub(crate) fn load_text(name: &str, text: &str, environment: &Environment) -> Result<Loaded, Problems> {
     load_layers(name, text, environment).map(|(loaded, _)| loaded)
 }
 

@@ -21,6 +21,8 @@ use super::{
 };
 use crate::{
     envelope::routing::Template,
+    error::Chain,
+    listener::tls::ClientAuthorities,
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
@@ -149,13 +151,7 @@ impl Resolver<'_> {
 
     fn tls(&mut self, raw: RawTls) -> Tls {
         let unknown_host = raw.unknown_host;
-        let client_ca = self.file("server.tls.client_ca_file", raw.client_ca_file.as_deref());
-        if client_ca.is_some() && raw.mode == TlsMode::Off {
-            self.problem(
-                "server.tls.client_ca_file",
-                "there is no TLS in which a client could show its certificate",
-            );
-        }
+        let client_ca = self.client_ca(&raw);
         let source = match raw.mode {
             TlsMode::Off => {
                 self.warning(
@@ -167,7 +163,21 @@ impl Resolver<'_> {
             TlsMode::Files => TlsSource::Files(self.pairs(raw)),
             TlsMode::Acme => TlsSource::Acme(self.acme(raw)),
         };
-        Tls { source, unknown_host, client_ca: client_ca.map(String::into_bytes) }
+        Tls { source, unknown_host, client_ca }
+    }
+
+    fn client_ca(&mut self, raw: &RawTls) -> Option<ClientAuthorities> {
+        let key = "server.tls.client_ca_file";
+        let text = self.file(key, raw.client_ca_file.as_deref())?;
+        match raw.mode {
+            TlsMode::Off => self.problem(key, "there is no TLS in which a client could show its certificate"),
+            TlsMode::Acme if raw.http_listen.as_deref().is_none_or(str::is_empty) => {
+                self.problem(key, "an authority shows none when it comes for a challenge: set http_listen");
+            }
+            TlsMode::Acme | TlsMode::Files => {}
+        }
+        let authorities = ClientAuthorities::from_pem(text.as_bytes());
+        authorities.map_err(|error| self.problem(key, Chain(&error).to_string())).ok()
     }
 
     fn pairs(&mut self, raw: RawTls) -> Vec<PairFiles> {

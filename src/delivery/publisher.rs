@@ -265,7 +265,7 @@ fn read(confirmation: Confirmation) -> Result<Confirm, PublisherError> {
 }
 
 /// The properties of a message in lapin's types.
-pub(super) fn amqp_properties(envelope: &Envelope) -> BasicProperties {
+pub(crate) fn amqp_properties(envelope: &Envelope) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in &envelope.properties.headers {
         headers.insert((**name).into(), AMQPValue::LongString(value.as_str().into()));

@@ -10,7 +10,7 @@ pub mod inspect;
 mod keeper;
 pub mod record;
 mod rescue;
-mod salvage;
+pub(crate) mod salvage;
 pub mod store;
 pub mod trouble;
 

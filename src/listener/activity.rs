@@ -60,6 +60,12 @@ impl Activity {
         }
     }
 
+    /// Waits until a request is being answered.
+    pub(super) async fn busy(&self) {
+        // The sender lives as long as `self`, so that the wait cannot fail.
+        drop(self.0.subscribe().wait_for(|doing| matches!(doing, Doing::Busy(_))).await);
+    }
+
     /// Waits until the connection has carried no request for `idle`, or has been reading one head for `head`.
     pub(super) async fn overdue(&self, idle: Duration, head: Duration) {
         let mut doing = self.0.subscribe();

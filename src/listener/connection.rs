@@ -18,11 +18,13 @@ use tracing::debug;
 
 use super::{
     Shared,
+    activity::Activity,
     door::{Guest, TurnedAway},
     forwarded,
     proxy::{self, Header},
     socket::{Peer, Stream},
     strict::{Body, Framing, Strict},
+    tls::is_challenge,
 };
 use crate::{
     backoff::jittered,
@@ -52,7 +54,7 @@ pub(super) async fn serve(
             let builder = builder(&guest.terms.limits, spoken(&stream));
             return http(stream, builder, client, &guest, shared, stop).await;
         }
-        Ok(Err(Failure::TurnedAway)) => return,
+        Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
         Ok(Err(Failure::NoProxy(error))) => {
             debug!(?peer, %error, "no PROXY header");
             ConnectionFailure::Proxy
@@ -69,9 +71,11 @@ pub(super) async fn serve(
     shared.metrics.connections_failed.count(failure);
 }
 
-/// Why a connection never came to carry requests.
+/// Why a connection does not come to carry requests.
 enum Failure {
     TurnedAway,
+    /// It did what it was made for.
+    Challenge,
     NoProxy(io::Error),
     Tls(io::Error),
 }
@@ -96,6 +100,9 @@ async fn begin(
     guest.begins_handshake();
     let stream = tls.accept(stream).await.map_err(Failure::Tls)?;
     guest.ends_handshake();
+    if is_challenge(&stream) {
+        return Err(Failure::Challenge);
+    }
     Ok((Either::Left(Box::new(stream)), client))
 }
 
@@ -159,7 +166,7 @@ async fn http<S>(
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
         () = closing.cancelled() => Err(LINGER),
-        () = Deadline::after(jittered(limits.connection_within)).passed() => Err(LINGER),
+        () = aged(activity, limits) => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
         () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
         () = guest.shown_out.cancelled() => Err(Duration::ZERO),
@@ -178,6 +185,13 @@ async fn http<S>(
     if let Err(error) = ended {
         debug!(%error, "a connection broke");
     }
+}
+
+/// Waits until a connection is old, and has a request whose answer can say that it was the last: to close it between two
+/// requests would cross with the next one. One that stays idle ends for that reason.
+async fn aged(activity: &Activity, limits: &Limits) {
+    Deadline::after(jittered(limits.connection_within)).passed().await;
+    activity.busy().await;
 }
 
 /// Who makes a request.

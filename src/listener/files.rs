@@ -16,11 +16,13 @@ impl Files {
     /// Raises the soft limit to the hard one, and keeps back what broker, spool and admin listener need.
     pub fn raise() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-        let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-        if let Err(error) = &raised {
-            warn!(%error, "the limit of file descriptors stays as it is");
+        let mut limit = current;
+        if current != maximum {
+            match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+                Ok(()) => limit = maximum,
+                Err(error) => warn!(%error, "the limit of file descriptors stays as it is"),
+            }
         }
-        let limit = if raised.is_ok() { maximum } else { current };
         Self::within(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 

@@ -1,47 +1,44 @@
-//! Certificate and key, from two files to what is shown to clients.
+//! TLS of the public listener: certificates and keys, from their files to what is shown to whom.
 
+mod acceptor;
+mod challenge;
+mod clients;
 mod facts;
+mod pem;
 mod served;
+mod shelf;
+mod trust;
 
 use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
+    fmt, io,
+    path::PathBuf,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
-use aws_lc_rs::digest::{Context, SHA256};
 use rustls::{
     crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer},
     sign::CertifiedKey,
 };
-use tokio_rustls::TlsAcceptor;
-use zeroize::Zeroizing;
 
 pub use self::{
+    challenge::{Challenge, is_challenge},
+    clients::{AuthoritiesError, ClientAuthorities},
     facts::{Facts, Validity},
+    pem::{Digest, Pem},
     served::Served,
 };
+use crate::config::PairFiles;
 
 /// A certificate with its key, known to belong together.
 pub struct Identity {
     key: Arc<CertifiedKey>,
     /// What the certificate says of itself.
     pub facts: Facts,
+    /// The file that it was read from, if it was.
+    pub file: Option<PathBuf>,
 }
-
-/// What the two files held at one moment, not understood yet.
-pub struct Pem {
-    certificate: PathBuf,
-    private_key: PathBuf,
-    chain: Vec<u8>,
-    key: Zeroizing<Vec<u8>>,
-}
-
-/// Tells one content of the two files from another.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Digest([u8; 32]);
 
 /// Why certificate and key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +61,7 @@ pub enum TlsError {
         what: &'static str,
         /// Why.
         #[source]
-        source: pem::Error,
+        source: rustls::pki_types::pem::Error,
     },
     /// The first certificate of the file cannot be read.
     #[error("the certificate cannot be read")]
@@ -81,48 +78,18 @@ pub enum TlsError {
     /// A certificate of the file was not issued by the one after it.
     #[error("the chain is not in order: the certificate comes first, then each one's issuer")]
     Disordered,
-}
-
-impl Pem {
-    /// Reads both files.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError::Unreadable`]
-    pub fn read(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
-        let read = |path: &Path| {
-            fs::read(path).map_err(|source| TlsError::Unreadable { path: path.to_owned(), source })
-        };
-        let (chain, key) = (read(certificate)?, Zeroizing::new(read(private_key)?));
-        Ok(Self { certificate: certificate.to_owned(), private_key: private_key.to_owned(), chain, key })
-    }
-
-    /// The same for the same content, wherever it lies.
-    pub fn digest(&self) -> Digest {
-        Digest::of([&*self.chain, &**self.key])
-    }
-
-    /// Understands it.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`] names the file; it never quotes one.
-    pub fn identity(&self) -> Result<Identity, TlsError> {
-        let chain = CertificateDer::pem_slice_iter(&self.chain).collect::<Result<Vec<_>, _>>();
-        let chain =
-            chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
-        let chain = chain.map_err(|source| TlsError::NotPem {
-            path: self.certificate.clone(),
-            what: "certificate",
-            source,
-        })?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|source| TlsError::NotPem {
-            path: self.private_key.clone(),
-            what: "private key",
-            source,
-        })?;
-        Identity::new(chain, key)
-    }
+    /// Clients look for their host among the names, and find none.
+    #[error("the certificate names no host (subjectAltName)")]
+    Nameless,
+    /// Its dates cover no more than its issuer's.
+    #[error("the issuer of the certificate is not valid now: the second certificate of the file")]
+    IssuerOutdated,
+    /// Clients could not get from the certificate to the last one of the file.
+    #[error("clients cannot trust the chain")]
+    Untrusted(#[source] rustls::Error),
+    /// There are no random numbers for the keys of session tickets.
+    #[error("no keys for session tickets")]
+    NoTickets(#[source] rustls::Error),
 }
 
 impl Identity {
@@ -130,9 +97,9 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`TlsError`] names the file; it never quotes one.
-    pub fn load(certificate: &Path, private_key: &Path) -> Result<Self, TlsError> {
-        Pem::read(certificate, private_key)?.identity()
+    /// [`TlsError`] names a file; it never quotes one.
+    pub fn load(files: &PairFiles) -> Result<Self, TlsError> {
+        Pem::read(files)?.identity()
     }
 
     /// Checks that both belong together.
@@ -143,40 +110,18 @@ impl Identity {
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
         let facts = Facts::of(&chain)?;
         let key = CertifiedKey::from_der(chain, key, &default_provider()).map_err(TlsError::Mismatch)?;
-        Ok(Self { key: Arc::new(key), facts })
+        Ok(Self { key: Arc::new(key), facts, file: None })
     }
 
-    /// Whether clients can be expected to trust it; what runs is not given up for a pair that fails here.
+    /// Whether clients can be expected to trust it, and how long still; what runs is not given up for a pair that
+    /// fails here.
     ///
     /// # Errors
     ///
-    /// [`TlsError::Expired`], [`TlsError::NotYet`], [`TlsError::Disordered`]
-    pub fn fit(&self, now: SystemTime) -> Result<(), TlsError> {
-        match self.facts.validity(now) {
-            Validity::Expired => Err(TlsError::Expired),
-            Validity::NotYet => Err(TlsError::NotYet),
-            Validity::Valid(_) if !self.facts.is_in_order => Err(TlsError::Disordered),
-            Validity::Valid(_) => Ok(()),
-        }
-    }
-
-    /// What accepts connections with this identity for ever.
-    pub fn acceptor(self) -> TlsAcceptor {
-        Arc::new(Served::new(self)).acceptor()
-    }
-}
-
-impl Digest {
-    /// The digest of these parts, told apart by their lengths.
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut context = Context::new(&SHA256);
-        for part in parts {
-            context.update(&part.len().to_be_bytes());
-            context.update(part);
-        }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.finish().as_ref());
-        Self(digest)
+    /// [`TlsError::Expired`], [`TlsError::NotYet`], [`TlsError::Nameless`], [`TlsError::Disordered`],
+    /// [`TlsError::IssuerOutdated`], [`TlsError::Untrusted`]
+    pub fn fit(&self, now: SystemTime) -> Result<Duration, TlsError> {
+        trust::check(&self.key.cert, &self.facts, now)
     }
 }
 

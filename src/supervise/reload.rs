@@ -1,4 +1,4 @@
-//! SIGHUP reads the configuration again, all or nothing; certificate and key are looked at all the time.
+//! SIGHUP reads the configuration again, all or nothing; certificates and keys are looked at all the time.
 //!
 //! One task does both, so that there is one order of changes. What can fail is done first (reading, checking,
 //! comparing with what runs); the change itself is a few swaps that cannot fail. Requests and connections take
@@ -13,14 +13,20 @@ use tokio::{sync::watch, task};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::{certificate::Certificate, signals::Hangups, systemd};
+use super::{
+    certificates::{Candidate, Certificates},
+    signals::Hangups,
+    systemd,
+};
 use crate::{
     admin::{News, Reload},
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
-    listener::door::Door,
-    listener::tls::{Digest, Identity, Pem, TlsError},
+    listener::{
+        door::Door,
+        tls::{Digest, Pem, TlsError},
+    },
     metrics::Metrics,
     telemetry::Levels,
     webhook::Webhook,
@@ -32,7 +38,7 @@ pub(super) struct Reloader {
     /// The configuration in force.
     pub(super) config: Arc<Config>,
     /// None when a proxy terminates TLS.
-    pub(super) certificate: Option<Certificate>,
+    pub(super) certificates: Option<Certificates>,
     pub(super) hangups: Hangups,
     pub(super) door: Arc<Door>,
     pub(super) webhook: Arc<Webhook>,
@@ -41,11 +47,11 @@ pub(super) struct Reloader {
     pub(super) news: watch::Sender<News>,
 }
 
-/// A configuration that was checked whole, with the pair of certificate and key that comes with it.
+/// A configuration that was checked whole, with the certificates and keys that come with it.
 struct Prepared {
     reloaded: Reloaded,
-    /// None when the files hold what is served already.
-    pair: Option<(Digest, Identity)>,
+    /// None when they do not come from files.
+    pairs: Option<Vec<Candidate>>,
 }
 
 impl Reloader {
@@ -72,8 +78,8 @@ impl Reloader {
         systemd::reloading();
         let at = SystemTime::now();
         let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.config));
-        let served = self.certificate.as_ref().map(Certificate::served);
-        let problems = match blocking(move || prepare(&source, &running, served)).await {
+        let served = self.certificates.as_ref().map(Certificates::digests).unwrap_or_default();
+        let problems = match blocking(move || prepare(&source, &running, &served)).await {
             Ok(prepared) => {
                 self.adopt(prepared);
                 Vec::new()
@@ -83,8 +89,8 @@ impl Reloader {
         let is_taken = problems.is_empty();
         self.metrics.configured(at, is_taken);
         let last_reload = Reload::new(at, is_taken, words(&problems));
-        let refused_certificate = self.certificate.as_ref().and_then(Certificate::refused);
-        self.news.send_replace(News { last_reload: Some(last_reload), refused_certificate });
+        let refused_certificates = self.certificates.as_ref().map(Certificates::refused).unwrap_or_default();
+        self.news.send_replace(News { last_reload: Some(last_reload), refused_certificates });
         systemd::reloaded(is_taken);
         for problem in &problems {
             error!(key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
@@ -97,12 +103,15 @@ impl Reloader {
     }
 
     /// The change itself: from here on nothing can fail, and nothing is waited for.
-    fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pair }: Prepared) {
+    fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pairs }: Prepared) {
         self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
-        if let (Some(certificate), Some((digest, identity))) = (&mut self.certificate, pair) {
-            certificate.take(digest, identity);
+        let unknown_host = config.server.tls.unknown_host;
+        match (&mut self.certificates, pairs) {
+            (Some(certificates), Some(pairs)) => certificates.adopt(pairs, unknown_host),
+            (Some(certificates), None) => certificates.answer_unknown(unknown_host),
+            (None, _) => {}
         }
         self.config = Arc::new(config);
         for warning in warnings {
@@ -111,54 +120,50 @@ impl Reloader {
     }
 
     async fn look(&mut self) {
-        let (Some(certificate), TlsSource::Files(pairs)) =
-            (&mut self.certificate, &self.config.server.tls.source)
-        else {
-            return;
-        };
-        let (chain, private_key) = (pairs[0].certificate.clone(), pairs[0].private_key.clone());
-        let found = blocking(move || Pem::read(&chain, &private_key)).await;
-        certificate.found(found, SystemTime::now());
-        let refused = certificate.refused();
+        let Some(certificates) = &mut self.certificates else { return };
+        let files = certificates.files();
+        let found = blocking(move || files.iter().map(Pem::read).collect()).await;
+        certificates.found(found, SystemTime::now());
+        let refused = certificates.refused();
         self.news.send_if_modified(|news| {
-            let is_new = news.refused_certificate != refused;
-            news.refused_certificate = refused;
+            let is_new = news.refused_certificates != refused;
+            news.refused_certificates = refused;
             is_new
         });
     }
 }
 
 /// Everything that can fail.
-fn prepare(source: &Source, running: &Config, served: Option<Digest>) -> Result<Prepared, LoadError> {
+fn prepare(source: &Source, running: &Config, served: &[Digest]) -> Result<Prepared, LoadError> {
     let reloaded = source.reload(running)?;
-    let TlsSource::Files(pairs) = &reloaded.config.server.tls.source else {
-        return Ok(Prepared { reloaded, pair: None });
+    let TlsSource::Files(files) = &reloaded.config.server.tls.source else {
+        return Ok(Prepared { reloaded, pairs: None });
     };
-    let PairFiles { certificate, private_key } = &pairs[0];
-    match new_pair(Pem::read(certificate, private_key), served) {
-        Ok(pair) => Ok(Prepared { reloaded, pair }),
-        Err(error) => {
-            let concerns_key = matches!(&error, TlsError::Unreadable { path, .. } | TlsError::NotPem { path, .. }
-                if path == private_key);
-            let key = if concerns_key { "server.tls.private_key" } else { "server.tls.certificate" };
-            Err(Problems(vec![reloaded.problem(key, Chain(&error).to_string())]).into())
+    let (now, mut pairs, mut problems) = (SystemTime::now(), Vec::new(), Vec::new());
+    for (index, files) in files.iter().enumerate() {
+        match Candidate::read(files.clone(), served, now) {
+            Ok(pair) => pairs.push(pair),
+            Err(error) => {
+                problems.push(reloaded.problem(&key(index, files, &error), Chain(&error).to_string()));
+            }
         }
+    }
+    if problems.is_empty() {
+        Ok(Prepared { reloaded, pairs: Some(pairs) })
+    } else {
+        Err(Problems(problems).into())
     }
 }
 
-/// What is served already is not judged again: that it has expired meanwhile must not keep a new secret out.
-fn new_pair(
-    read: Result<Pem, TlsError>,
-    served: Option<Digest>,
-) -> Result<Option<(Digest, Identity)>, TlsError> {
-    let pem = read?;
-    let digest = pem.digest();
-    if Some(digest) == served {
-        return Ok(None);
+/// The key of the file that is to blame, in the pair with this index.
+fn key(index: usize, files: &PairFiles, error: &TlsError) -> String {
+    let concerns_key = matches!(error, TlsError::Unreadable { path, .. } | TlsError::NotPem { path, .. }
+        if *path == files.private_key);
+    let file = if concerns_key { "private_key" } else { "certificate" };
+    match index {
+        0 => format!("server.tls.{file}"),
+        _ => format!("server.tls.certificates.{}.{file}", index - 1),
     }
-    let identity = pem.identity()?;
-    identity.fit(SystemTime::now())?;
-    Ok(Some((digest, identity)))
 }
 
 /// What is wrong, one by one; never nothing.

@@ -24,7 +24,7 @@ pub(super) enum BodyError {
     TooSlow,
     /// Other bodies take all the memory there is for them.
     NoRoom,
-    /// Broken off, broken framing, or fields behind it.
+    /// Broken off, or broken framing.
     Broken,
 }
 
@@ -93,8 +93,7 @@ async fn gather(
     // Put together at once: a body of single bytes must not cost a handle, and the buffer behind it, for each.
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        // Nobody sends us fields behind a body, and h2 takes some that are none.
-        let piece = frame.map_err(failure)?.into_data().map_err(|_| BodyError::Broken)?;
+        let Ok(piece) = frame.map_err(failure)?.into_data() else { continue };
         held.take(piece.len(), bytes_in_flight)?;
         if first.is_empty() && more.is_empty() {
             first = piece;

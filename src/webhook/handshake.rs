@@ -7,20 +7,20 @@
 
 /// A token that may be echoed: no markup, no control characters, not too long.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Token(String);
+pub(crate) struct Token(String);
 
 /// The query holds a token that Graph cannot have sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct BadToken;
+pub(crate) struct BadToken;
 
 impl Token {
-    pub(super) fn into_string(self) -> String {
+    pub(crate) fn into_string(self) -> String {
         self.0
     }
 }
 
 /// Looks for a handshake in a raw query. An empty token is none: then the body decides.
-pub(super) fn token(query: Option<&str>) -> Result<Option<Token>, BadToken> {
+pub(crate) fn token(query: Option<&str>) -> Result<Option<Token>, BadToken> {
     let values = query.unwrap_or_default().split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         (name == PARAMETER && !value.is_empty()).then_some(value)

@@ -128,6 +128,42 @@ async fn certificates_are_checked() {
 }
 
 #[tokio::test]
+async fn every_certificate_is_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let authority = Authority::generate().intermediate();
+    let files = authority.write_into(directory.path());
+    let (certificate, key) = (directory.path().join("other.pem"), directory.path().join("other-key.pem"));
+    let other =
+        format!("[{{ certificate = \"{}\", private_key = \"{}\" }}]", certificate.display(), key.display());
+    let configuration = Daemon::configure().set("server.tls", "certificates", &other);
+    let path = configuration.write_into(directory.path(), &files);
+    let path = path.to_str().expect("UTF-8");
+    let offline = ["check", "--offline", "--config", path];
+
+    authority.server_for(&["other.example", "LOCALHOST"]).write(&certificate, &key);
+    let said = check(&run(&offline, &[]).await, 0);
+    assert_eq!(said.matches("ok       tls").count(), 2, "{said}");
+    assert!(
+        said.contains("warning  tls") && said.contains("an earlier one is served for localhost"),
+        "{said}"
+    );
+
+    let mut torn = authority.server();
+    torn.certificate += Authority::generate().pem();
+    torn.write(&files.certificate, &files.key);
+    let said = check(&run(&offline, &[]).await, 1);
+    assert!(
+        said.contains("clients cannot trust the chain") && said.contains("put the certificate first"),
+        "{said}"
+    );
+
+    fs::write(&certificate, "hunter2").expect("written");
+    let said = check(&run(&offline, &[]).await, 78);
+    assert_eq!(said.matches("failed   tls").count(), 2, "{said}");
+    assert!(said.contains("other.pem holds no certificate") && !said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
 async fn a_refused_configuration_ends_with_78() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.toml");
@@ -161,19 +197,22 @@ async fn wrong_usage_ends_with_2_and_help_with_0() {
     check(&run(&["--version"], &[]).await, 0);
 }
 
-/// The unit is verified as it ships, but for the place of the program.
+/// The units are verified as they ship, but for the place of the program.
 #[tokio::test]
-async fn systemd_accepts_the_unit() {
+async fn systemd_accepts_the_units() {
     let unit = include_str!("../../systemd/graphhook.service");
     assert!(unit.contains("/usr/bin/graphhook"));
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("graphhook.service");
     fs::write(&path, unit.replace("/usr/bin/graphhook", env!("CARGO_BIN_EXE_graphhook"))).expect("written");
+    // The sockets' unit finds the service beside it.
+    let sockets = directory.path().join("graphhook.socket");
+    fs::write(&sockets, include_str!("../../systemd/graphhook.socket")).expect("written");
     let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--man=no"]).arg(&path);
+    verify.args(["verify", "--man=no"]).args([&path, &sockets]);
     let output = process::output(&mut verify, Duration::from_secs(30)).await;
     let said = check(&output, 0);
-    assert!(!said.contains("graphhook.service"), "{said}");
+    assert!(!said.contains("graphhook."), "{said}");
 }
 
 #[tokio::test]

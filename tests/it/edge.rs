@@ -46,7 +46,6 @@ impl Memory {
     /// It has not grown by more than a few bodies of the largest size.
     async fn check(self, daemon: &Daemon) {
         let grown = resident(daemon).await - self.0;
-        println!("grown by {grown}");
         assert!(grown < 32.0 * 1048576.0, "it grew by {grown} bytes");
     }
 }

@@ -15,4 +15,5 @@ mod reload;
 mod shutdown;
 mod soak;
 mod spool_cli;
+mod tls;
 pub mod support;

@@ -3,6 +3,8 @@
 //! Names such as P5 stand for the tests in `docs/evidence.md`.
 
 mod certificates;
+mod expiry;
+mod pairs;
 mod refused;
 mod secrets;
 
@@ -37,7 +39,7 @@ async fn reload(daemon: &Daemon) -> Value {
 }
 
 /// The same for a configuration that must be taken.
-async fn reload_well(daemon: &Daemon) {
+pub(crate) async fn reload_well(daemon: &Daemon) {
     let last = reload(daemon).await;
     assert_eq!((&last["ok"], &last["message"]), (&true.into(), &"in force".into()), "{}", daemon.log());
     assert_eq!(daemon.metrics().await.get(SUCCESSFUL), 1.0);

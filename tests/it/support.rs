@@ -16,3 +16,4 @@ pub mod oracle;
 pub mod process;
 pub mod queue;
 pub mod scripted;
+pub mod visitor;

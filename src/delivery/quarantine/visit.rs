@@ -37,7 +37,7 @@ pub struct Visit {
 /// A refused item as it stands in the quarantine.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Kept {
-    pub(super) tag: u64,
+    pub(crate) tag: u64,
     /// `message_id`.
     pub message_id: Option<String>,
     /// `timestamp`, in seconds since 1970.

@@ -62,6 +62,9 @@ impl Record {
         let written: Written<'_> =
             serde_json::from_str(&self.properties).map_err(|error| Unreadable(error.into()))?;
         let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == written.kind);
+        if written.headers.iter().any(|(name, _)| name.len() > NAME_BYTES_MAX) {
+            return Err(odd("the name of a header"));
+        }
         let headers =
             written.headers.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned()));
         Ok(Envelope {
@@ -96,6 +99,9 @@ impl Record {
         [self.message_id.as_bytes(), self.routing_key.as_bytes(), self.properties.as_bytes(), &self.body]
     }
 }
+
+/// AMQP 0-9-1, `shortstr`.
+const NAME_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
@@ -153,6 +159,10 @@ mod tests {
             |record: &mut Record| record.message_id.clear(),
             |record: &mut Record| record.routing_key = "k".repeat(256),
             |record: &mut Record| record.properties = record.properties.replace("lifecycle", "other"),
+            |record: &mut Record| {
+                record.properties =
+                    record.properties.replace("[]", &format!("[[\"{}\",\"\"]]", "n".repeat(256)));
+            },
         ] {
             let mut record = good.clone();
             spoil(&mut record);

@@ -20,7 +20,10 @@ mod wal;
 
 use std::{fmt, io, path::Path};
 
-pub(super) use self::judge::{Judgement, judge};
+pub(crate) use self::judge::Judgement;
+pub(super) use self::judge::judge;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::judge::judge_bytes;
 use self::{
     cell::Chain,
     medium::{Medium, OnDisk, fill},
@@ -38,7 +41,7 @@ const STEP_BYTES: usize = 4 << 20;
 /// A spool that is being searched. Its position counts the pages of the file, then the frames of the log.
 ///
 /// Each step gives the rows of a run of pages, in no order, maybe none. A row may come more than once.
-pub(super) struct Salvage {
+pub(crate) struct Salvage {
     spool: Spool,
     position: u64,
     unreadable: u64,
@@ -69,6 +72,12 @@ impl Salvage {
         Ok(Self::of(Box::new(OnDisk::open(db)?), Box::new(OnDisk::open(&log_of(db))?)))
     }
 
+    /// The spool that these bytes are.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn of_bytes(db: &[u8], wal: &[u8]) -> Self {
+        Self::of(Box::new(db.to_owned()), Box::new(wal.to_owned()))
+    }
+
     fn of(db: Box<dyn Medium>, wal: Box<dyn Medium>) -> Self {
         let mut log = Log::read(&*wal, None);
         let page_bytes = page_bytes(&*db, &log);
@@ -81,17 +90,17 @@ impl Salvage {
     }
 
     /// How far it is: what [`Salvage::seek_to`] takes, now or after a restart, as long as the files stay as they are.
-    pub(super) fn place(&self) -> u64 {
+    pub(crate) fn place(&self) -> u64 {
         self.position
     }
 
     /// Goes on from a position.
-    pub(super) fn seek_to(&mut self, position: u64) {
+    pub(crate) fn seek_to(&mut self, position: u64) {
         self.position = position;
     }
 
     /// Where it ends.
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.spool.db_pages + self.spool.log.frames.len() as u64
     }
 

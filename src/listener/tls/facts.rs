@@ -10,7 +10,7 @@ use super::TlsError;
 /// What an operator wants to know of a certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Facts {
-    /// Names and addresses it is good for.
+    /// Names and addresses it is good for, in lower case.
     pub hosts: Vec<String>,
     /// Begin of its validity, unix time.
     pub not_before: i64,
@@ -73,7 +73,7 @@ fn is_in_order(chain: &[CertificateDer<'_>]) -> bool {
 #[expect(clippy::wildcard_enum_match_arm, reason = "only names and addresses are hosts")]
 fn host(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
         GeneralName::IPAddress(bytes) => match bytes.len() {
             4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| std::net::Ipv4Addr::from(bytes).to_string()),
             _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| std::net::Ipv6Addr::from(bytes).to_string()),

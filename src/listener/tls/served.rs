@@ -1,61 +1,104 @@
-//! The identity that new connections are shown, and how it is swapped.
+//! The identities that new connections are shown, and how they are swapped.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use rustls::{
-    CipherSuite, ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use tokio_rustls::TlsAcceptor;
 
-use super::{Facts, Identity};
+use super::{Challenge, Identity, challenge, shelf::Shelf};
+use crate::{config::UnknownHost, metrics::Metrics};
 
-/// One identity at a time, swapped whole. Connections go on with the one they were shown, and sessions can be
-/// resumed across a swap: the memory of sessions belongs to the acceptor, and stays.
-pub struct Served(RwLock<Arc<Identity>>);
+/// A set of identities, each in its place, chosen by the name that a client asks for; the first is the default.
+///
+/// The set is swapped whole. Connections go on with what they were shown, and sessions can be resumed across a
+/// swap: the memory of sessions belongs to the acceptor, and stays. The metric that tells when certificates end
+/// follows the set by itself.
+pub struct Served {
+    shelf: RwLock<Arc<Shelf>>,
+    /// By domain, in lower case.
+    challenges: RwLock<HashMap<String, Challenge>>,
+    metrics: Arc<Metrics>,
+}
 
 impl Served {
-    /// Begins with this one.
-    pub fn new(identity: Identity) -> Self {
-        Self(RwLock::new(Arc::new(identity)))
+    /// Begins with these. Who comes while all places are empty gets no handshake.
+    pub fn new(
+        places: Vec<Option<Arc<Identity>>>,
+        unknown_host: UnknownHost,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let served = Self {
+            shelf: RwLock::new(Arc::new(Shelf::new(Vec::new(), unknown_host))),
+            challenges: RwLock::default(),
+            metrics,
+        };
+        served.change(|_| Shelf::new(places, unknown_host));
+        Arc::new(served)
     }
 
-    /// From now on new connections are shown this one. Returns what the one before said of itself.
-    pub fn swap(&self, identity: Identity) -> Facts {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, Arc::new(identity)).facts.clone()
+    /// From now on new connections are shown these, and no others.
+    pub fn swap(&self, identities: impl IntoIterator<Item = Arc<Identity>>, unknown_host: UnknownHost) {
+        let places = identities.into_iter().map(Some).collect();
+        self.change(|_| Shelf::new(places, unknown_host));
     }
 
-    /// What the certificate says of itself.
-    pub fn facts(&self) -> Facts {
-        self.current().facts.clone()
+    /// From now on new connections are shown this one in its place.
+    pub fn put(&self, place: usize, identity: Arc<Identity>) {
+        self.change(|shelf| shelf.with(place, identity));
     }
 
-    /// What accepts connections. Call it once: sessions of one acceptor cannot be resumed with another.
-    pub fn acceptor(self: Arc<Self>) -> TlsAcceptor {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has suites for both versions")
-            .with_no_client_auth()
-            .with_cert_resolver(self);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ignore_client_order = true;
-        TlsAcceptor::from(Arc::new(config))
+    /// What becomes of clients from now on that ask for an unknown host.
+    pub fn answer_unknown(&self, unknown_host: UnknownHost) {
+        self.change(|shelf| shelf.answering(unknown_host));
     }
 
-    fn current(&self) -> Arc<Identity> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// What an authority is shown that wants to see this challenge for the domain (TLS-ALPN-01, RFC 8737), until it
+    /// is called with none. Nobody else sees it.
+    pub fn challenge(&self, domain: &str, shown: Option<Challenge>) {
+        let mut challenges = self.challenges.write().unwrap_or_else(PoisonError::into_inner);
+        let domain = domain.to_ascii_lowercase();
+        match shown {
+            Some(shown) => challenges.insert(domain, shown),
+            None => challenges.remove(&domain),
+        };
+    }
+
+    /// Those that are served, in the order of their places.
+    pub fn identities(&self) -> Vec<Arc<Identity>> {
+        self.current().identities().cloned().collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&Shelf) -> Shelf) {
+        let mut current = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
+        let next = change(&current);
+        self.metrics.certificates(&next.ends(), &current.ends());
+        *current = Arc::new(next);
+    }
+
+    fn current(&self) -> Arc<Shelf> {
+        Arc::clone(&self.shelf.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn challenged(&self, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let challenges = self.challenges.read().unwrap_or_else(PoisonError::into_inner);
+        challenges.get(host?).map(Challenge::key)
     }
 }
 
 impl ResolvesServerCert for Served {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current().key))
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // rustls has made it lower case.
+        let host = hello.server_name();
+        if challenge::is_offered_alone(&hello) {
+            return self.challenged(host);
+        }
+        self.current().find(host).map(|identity| Arc::clone(&identity.key))
     }
 }
 
@@ -63,20 +106,4 @@ impl fmt::Debug for Served {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.current().fmt(f)
     }
-}
-
-/// AES-128 with SHA-256 first: handshakes hash a great deal, and processors have SHA-256 built in, but not
-/// SHA-384. It takes about a quarter off the cost of a handshake.
-fn provider() -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    let is_later = |suite: CipherSuite| {
-        !matches!(
-            suite,
-            CipherSuite::TLS13_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-        )
-    };
-    provider.cipher_suites.sort_by_key(|suite| is_later(suite.suite()));
-    provider
 }

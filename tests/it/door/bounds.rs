@@ -128,7 +128,6 @@ async fn thousands_of_connections_stay_within_their_budget() {
         let metrics = daemon.metrics().await;
         assert_eq!(metrics.get(OPEN), connections as f64);
         let resident = metrics.get("process_resident_memory_bytes") / 1048576.0;
-        println!("{resident:.0} MiB with {connections} connections");
         assert!(resident < budget, "{resident} MiB with {connections} connections");
     }
 }

@@ -84,7 +84,7 @@ fn replace(path: &Path, text: &str) {
     fs::rename(beside, path).expect("renamed");
 }
 
-fn der(pair: &Pair) -> Vec<u8> {
+pub(super) fn der(pair: &Pair) -> Vec<u8> {
     CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate").to_vec()
 }
 
@@ -170,7 +170,7 @@ async fn a_new_certificate_is_taken_without_a_signal() {
     assert_eq!(post(&kept, [created("after")]).await.status, 202);
     assert_eq!(kept.opened(), 1, "a kept connection was dropped");
     assert_eq!(scene.daemon.metrics().await.get(TAKEN), 5.0);
-    assert_eq!(status(&scene.daemon).await["certificate"]["refused"], serde_json::Value::Null);
+    assert_eq!(status(&scene.daemon).await["certificates"][0]["refused"], serde_json::Value::Null);
 }
 
 /// T1: the metric follows the certificate, and forgets hosts that are gone.
@@ -190,7 +190,7 @@ async fn the_end_of_the_new_certificate_is_shown() {
     assert_eq!((ends("127.0.0.1"), ends("::1")), (None, None));
     assert_eq!(ends("hooks.example.com"), ends("localhost"));
     assert!(ends("localhost").expect("a series") < before.get(&series("localhost")));
-    assert_eq!(status(&scene.daemon).await["certificate"]["hosts"][1], "hooks.example.com");
+    assert_eq!(status(&scene.daemon).await["certificates"][0]["hosts"][1], "hooks.example.com");
 }
 
 /// T1: sessions that began under the old certificate are resumed under the new one.
@@ -234,7 +234,7 @@ async fn a_bad_certificate_is_refused_and_the_old_one_stays() {
         pair.write(&scene.live("cert.pem"), &scene.live("key.pem"));
         scene.eventually_refuses(index as f64).await;
         eventually("the refusal in the status", async || {
-            let refused = status(&scene.daemon).await["certificate"]["refused"].clone();
+            let refused = status(&scene.daemon).await["certificates"][0]["refused"].clone();
             refused.as_str().is_some_and(|refused| refused.contains(words)).then_some(())
         })
         .await;
@@ -250,7 +250,7 @@ async fn a_bad_certificate_is_refused_and_the_old_one_stays() {
     }
     good.write(&scene.live("cert.pem"), &scene.live("key.pem"));
     scene.eventually_shows(&good).await;
-    assert_eq!(status(&scene.daemon).await["certificate"]["refused"], serde_json::Value::Null);
+    assert_eq!(status(&scene.daemon).await["certificates"][0]["refused"], serde_json::Value::Null);
     reload_well(&scene.daemon).await;
 }
 

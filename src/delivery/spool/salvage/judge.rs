@@ -14,7 +14,7 @@ use super::{
 
 /// What a log is worth.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in super::super) enum Judgement {
+pub(crate) enum Judgement {
     /// Nothing is missing, as far as the log itself can tell. A log that is not there counts as whole.
     Whole,
     /// The end is bad, and no transaction ends there: what a crash leaves.
@@ -33,6 +33,12 @@ pub(in super::super) enum Judgement {
 /// When it is there and cannot be read.
 pub(in super::super) fn judge(wal: &Path) -> io::Result<Judgement> {
     judge_medium(&OnDisk::open(wal)?)
+}
+
+/// Judges a log that is these bytes.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn judge_bytes(wal: &[u8]) -> Judgement {
+    judge_medium(&wal.to_owned()).expect("bytes can be read")
 }
 
 pub(super) fn judge_medium(medium: &dyn Medium) -> io::Result<Judgement> {

@@ -52,6 +52,20 @@ impl Medium for OnDisk {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl Medium for Vec<u8> {
+    fn len(&self) -> u64 {
+        Vec::len(self) as u64
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest = self.get(offset as usize..).unwrap_or_default();
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+}
+
 /// Fills `buffer` from `offset` on; what the medium does not have is zero.
 pub(super) fn fill(medium: &dyn Medium, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let read = medium.read_at(buffer, offset)?;

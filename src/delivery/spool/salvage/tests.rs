@@ -23,19 +23,6 @@ const SCHEMA: &str = "
         routing_key TEXT NOT NULL, properties TEXT NOT NULL, body BLOB NOT NULL) STRICT;
     CREATE TABLE books (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;";
 
-impl Medium for Vec<u8> {
-    fn len(&self) -> u64 {
-        Vec::len(self) as u64
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = self.get(offset as usize..).unwrap_or_default();
-        let read = rest.len().min(buffer.len());
-        buffer[..read].copy_from_slice(&rest[..read]);
-        Ok(read)
-    }
-}
-
 /// A file with a hole that cannot be read.
 struct Holed(Vec<u8>, Range<u64>);
 
