@@ -7,6 +7,7 @@ mod bodies;
 mod floods;
 mod http1;
 mod http2;
+mod json;
 mod senders;
 mod slow;
 mod tls;
