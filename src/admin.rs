@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
+    acme::{Standing, Standings},
     delivery::{Delivery, State, spool::State as Spool},
     listener::{
         accept_few,
@@ -44,6 +45,8 @@ pub struct Admin {
     pub addresses: Vec<String>,
     /// Certificates of the public listener, if it has any.
     pub served: Option<Arc<Served>>,
+    /// How it stands with its domains, if the daemon obtains certificates itself.
+    pub acme: Option<Standings>,
     /// What has changed since the start, or would not.
     pub news: watch::Receiver<News>,
     /// Start of the process.
@@ -87,6 +90,9 @@ struct Status<'a> {
     spool: SpoolStatus,
     notifications: Books,
     certificates: Vec<Certificate>,
+    /// Absent unless `server.tls.mode` is `acme`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme: Option<Vec<Standing>>,
     last_reload: Option<Reload>,
 }
 
@@ -161,6 +167,7 @@ impl Admin {
     fn readiness(&self) -> Response<Full<Bytes>> {
         let (status, word) = match (self.delivery.state(), self.delivery.spool_state()) {
             _ if self.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            _ if self.lacks_certificate() => (StatusCode::SERVICE_UNAVAILABLE, "no certificate yet\n"),
             (State::Up, _) => (StatusCode::OK, "ready\n"),
             (State::Down, Spool::Ready) => (StatusCode::OK, "ready, into the spool: no broker\n"),
             (State::Blocked, Spool::Ready) => {
@@ -176,6 +183,11 @@ impl Admin {
         page(status, TEXT, word.to_owned())
     }
 
+    /// Whether no client can get through the TLS handshake, because the first certificate is still to come.
+    fn lacks_certificate(&self) -> bool {
+        self.served.as_ref().is_some_and(|served| served.identities().is_empty())
+    }
+
     fn status(&self) -> String {
         let (state, stopping) = (self.delivery.state(), self.stopping.is_cancelled());
         let metrics = &self.metrics;
@@ -183,7 +195,7 @@ impl Admin {
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at: humantime::format_rfc3339_seconds(self.started).to_string(),
-            ready: self.delivery.is_ready() && !stopping,
+            ready: self.delivery.is_ready() && !self.lacks_certificate() && !stopping,
             stopping,
             listeners: &self.addresses,
             broker: Part { state: state.as_str() },
@@ -198,6 +210,7 @@ impl Admin {
             },
             notifications: self.metrics.books(),
             certificates: self.certificates(),
+            acme: self.acme.as_ref().map(|standings| standings.borrow().clone()),
             last_reload: self.news.borrow().last_reload.clone(),
         };
         serde_json::to_string_pretty(&status).expect("strings and numbers are always JSON") + "\n"

@@ -56,7 +56,7 @@ pub fn jittered(around: Duration) -> Duration {
 }
 
 /// A number from 0 up to 1. `RandomState` is seeded by the system; jitter needs no better source.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     let draw = RandomState::new().hash_one(0_u8);
     f64::from(u32::try_from(draw >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
 }

@@ -25,6 +25,10 @@ pub(crate) enum Point {
     SpoolBeforeGiveBack,
     /// The request's messages are at the broker, unconfirmed.
     PublishBeforeConfirm,
+    /// A new certificate is served and nowhere kept.
+    AcmeBeforeSave,
+    /// A file of the ACME cache is written beside the old one.
+    AcmeMidSave,
     /// An answer 202 is about to be written.
     AnswerBefore,
 }

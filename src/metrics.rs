@@ -90,6 +90,8 @@ pub struct Metrics {
     /// Connections and requests of clients that are not among `server.sources`, refused or not.
     pub strangers: Counter,
     certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
+    /// Orders of certificates by how they ended.
+    pub acme_orders: Counters<Order>,
     /// Pairs of certificate and key that were found in the files while running.
     pub tls_reloads: Counters<TlsReload>,
     reload_successful: Gauge,
@@ -202,6 +204,15 @@ pub enum ConnectionFailure {
     AddressLimit,
 }
 
+/// What became of an order of a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// It brought a certificate.
+    Issued,
+    /// It did not; the certificate before goes on being served.
+    Failed,
+}
+
 /// What became of a new pair of certificate and key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TlsReload {
@@ -247,6 +258,7 @@ label!(Publish, "result", {
 });
 label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
 label!(Connect, "result", { Ready => "ready", Failed => "failed" });
+label!(Order, "result", { Issued => "issued", Failed => "failed" });
 label!(TlsReload, "result", { Taken => "taken", Refused => "refused" });
 label!(ConnectionFailure, "reason", {
     Tls => "tls_error", TlsTimeout => "tls_timeout", Proxy => "proxy_header", Source => "source",
@@ -426,6 +438,7 @@ impl Metrics {
                 );
                 family
             },
+            acme_orders: counters(r, "acme_orders", "Orders of certificates by how they ended"),
             tls_reloads: counters(r, "tls_reloads", "New certificates by what became of them"),
             reload_successful: gauge(
                 r,

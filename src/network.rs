@@ -26,9 +26,13 @@ impl Networks {
     ///
     /// [`BadNetwork`]
     pub fn add(&mut self, text: &str) -> Result<(), BadNetwork> {
-        let network = match text.parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().into(),
-            Err(_) => text.parse::<IpNet>().map_err(|_| BadNetwork)?.trunc(),
+        let network = match text.split_once('/') {
+            None => address(text)?.to_canonical().into(),
+            Some((prefix, _)) => {
+                // Ipnet reads leading zeros as nothing, others as octal: two readings are none.
+                address(prefix)?;
+                text.parse::<IpNet>().map_err(|_| BadNetwork)?.trunc()
+            }
         };
         self.0.push(network);
         Ok(())
@@ -60,6 +64,10 @@ impl Networks {
     }
 }
 
+fn address(text: &str) -> Result<IpAddr, BadNetwork> {
+    text.parse().map_err(|_| BadNetwork)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +95,15 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_named_by_its_line() {
-        for text in ["10.0.0.0/33", "10.0.0", "host", "2001:db8::/129", "10.0.0.1/", "10.0.0.1 10.0.0.2"] {
+        for text in [
+            "10.0.0.0/33",
+            "10.0.0",
+            "host",
+            "2001:db8::/129",
+            "10.0.0.1/",
+            "10.0.0.1 10.0.0.2",
+            "10.0.0.010/8",
+        ] {
             assert_eq!(
                 Networks::default().add_list(&format!("10.0.0.1\n# {text}\n{text}")),
                 Err(3),

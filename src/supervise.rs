@@ -2,8 +2,9 @@
 //!
 //! Start: certificate and spool, without which there is no daemon; then the sockets; then the tasks; then systemd
 //! hears that we are ready, whether or not there is a broker. Stop, each phase in what is left of
-//! `server.stop_within`: reload nothing more → accept nothing more, answer open requests → let the replay settle →
-//! close the broker politely → close the spool → close the admin listener. A task that ends by itself stops the daemon, loudly.
+//! `server.stop_within`: reload nothing and order no certificate any more → accept nothing more, answer open requests →
+//! let the replay settle → close the broker politely → close the spool → close the admin listener. A task that ends by
+//! itself stops the daemon, loudly.
 
 mod certificates;
 mod reload;
@@ -29,8 +30,9 @@ use self::{
     signals::{Hangups, Signals},
 };
 use crate::{
+    acme::{Acme, Standings},
     admin::{Admin, News},
-    config::{Config, Source},
+    config::{Config, Source, TlsSource},
     deadline::Deadline,
     delivery::{
         Delivery,
@@ -41,7 +43,7 @@ use crate::{
         door::Door,
         files::Files,
         socket::{BindError, Passed, Socket},
-        tls::TlsError,
+        tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
     telemetry::Levels,
@@ -105,6 +107,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         Some(socket) => socket,
         None => Socket::bind(&config.admin.listen.into(), "admin").await?,
     };
+    let (acme, standings) = acme(&config.server.tls.source, served.as_ref(), &metrics).await?.unzip();
     let addresses = sockets.iter().map(Socket::address);
 
     let (news, told) = watch::channel(News::default());
@@ -114,6 +117,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
         served,
+        acme: standings,
         news: told,
         started,
         stopping: stopping.clone(),
@@ -142,6 +146,9 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.start(Part::Replay, |stop| replay.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
     tasks.start(Part::Listener, |stop| listener.run(stop));
+    if let Some(acme) = acme {
+        tasks.start(Part::Acme, |stop| acme.run(stop));
+    }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
     systemd::ready();
@@ -161,6 +168,20 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.stop_all(stop_within, &mut signals).await;
     balance(&metrics);
     failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
+}
+
+/// What obtains certificates, with those it has at hand, if that is what the configuration wants.
+async fn acme(
+    source: &TlsSource,
+    served: Option<&Arc<Served>>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<(Acme, Standings)>, BindError> {
+    let (TlsSource::Acme(config), Some(served)) = (source, served) else { return Ok(None) };
+    let http = match config.http_listen {
+        Some(address) => Some(Socket::bind(&address.into(), "acme").await?),
+        None => None,
+    };
+    Ok(Some(Acme::open(config.clone(), http, served, metrics)))
 }
 
 /// The spool's thread, as a task.
@@ -188,6 +209,7 @@ fn balance(metrics: &Metrics) {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
     Reload,
+    Acme,
     Listener,
     Replay,
     Broker,
@@ -196,12 +218,13 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 6] =
-        [Self::Reload, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
+    const STOP_ORDER: [Self; 7] =
+        [Self::Reload, Self::Acme, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Reload => "reload",
+            Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
             Self::Replay => "replay",
             Self::Broker => "broker connection",

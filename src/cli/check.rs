@@ -1,5 +1,6 @@
 //! `graphhook check`: one line for each thing that was tried, and what to do about it.
 
+mod acme;
 mod certificates;
 
 use std::path::Path;
@@ -91,8 +92,12 @@ impl Report {
         let has_spool = self.spool(&config.spool);
         let pairs = match &config.server.tls.source {
             TlsSource::Files(pairs) => &**pairs,
+            TlsSource::Acme(acme) => {
+                self.acme(acme);
+                &[]
+            }
             // The configuration's own warning has said what that means.
-            TlsSource::Acme(_) | TlsSource::Off => &[],
+            TlsSource::Off => &[],
         };
         self.certificates(pairs) && has_spool
     }
@@ -128,6 +133,9 @@ impl Report {
     }
 
     async fn online(&mut self, config: &Config) {
+        if let TlsSource::Acme(acme) = &config.server.tls.source {
+            self.authority(acme).await;
+        }
         for url in &config.broker.urls {
             match probe(url, &config.broker).await {
                 Ok(Probe { lacks_quarantine: true }) => {

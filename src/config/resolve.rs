@@ -82,6 +82,15 @@ impl Resolver<'_> {
                 "nobody is trusted to tell it: name server.trusted_proxies",
             );
         }
+        let (tls, sources) = (self.tls(raw.tls), self.sources(&raw.sources));
+        if let (SourcesMode::Enforce, TlsSource::Acme(Acme { http_listen: None, .. })) =
+            (sources.mode, &tls.source)
+        {
+            self.warning(
+                "server.sources.mode",
+                "a certificate authority that comes for a challenge is a stranger, too: name its addresses, or set server.tls.http_listen",
+            );
+        }
         Server {
             listen,
             paths: raw.paths,
@@ -89,8 +98,8 @@ impl Resolver<'_> {
             stop_within: self.time("server.stop_within", raw.stop_within),
             client_address: raw.client_address,
             trusted_proxies,
-            tls: self.tls(raw.tls),
-            sources: self.sources(&raw.sources),
+            tls,
+            sources,
             limits: self.limits(&raw.limits),
         }
     }

@@ -265,6 +265,16 @@ fn odd_things_are_warnings() {
 }
 
 #[test]
+fn an_authority_is_kept_out_with_the_strangers() {
+    let strict = "[server.sources]\nmode = \"enforce\"\nnetworks = [\"10.0.0.0/8\"]\n[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\n";
+    for (more, expected) in [("", 1), ("http_listen = \"[::]:80\"\n", 0)] {
+        let loaded = load(&format!("{LEAST}{strict}{more}"), &[]).expect("right");
+        let warned = loaded.warnings.iter().filter(|warning| warning.key == "server.sources.mode").count();
+        assert_eq!(warned, expected, "{more:?}");
+    }
+}
+
+#[test]
 fn broker_urls_are_shown_without_what_is_secret() {
     for (url, host, port, shown) in [
         ("amqp://u:hunter2@h", "h", 5672, "amqp://h:5672/%2f"),

@@ -50,9 +50,9 @@ fn values(item: &Notification<'_>) -> [String; 6] {
     let event = members.string("lifecycleEvent");
     let change = members.words("lifecycleEvent").or_else(|| members.words("changeType"));
     let kind = if event.is_some() { "lifecycle" } else { "notification" };
-    let odata_type = item.resource_type.as_deref().unwrap_or_default();
-    let last = odata_type.trim_start_matches('#').rsplit_once('.').map_or(odata_type, |(_, last)| last);
-    let resource = if event.is_some() { "subscription" } else { last.trim_start_matches('#') };
+    let odata_type = item.resource_type.as_deref().unwrap_or_default().trim_start_matches('#');
+    let last = odata_type.rsplit_once('.').map_or(odata_type, |(_, last)| last);
+    let resource = if event.is_some() { "subscription" } else { last };
     [
         kind.to_owned(),
         safe(Some(resource)).to_ascii_lowercase(),

@@ -24,7 +24,7 @@ pub(super) enum BodyError {
     TooSlow,
     /// Other bodies take all the memory there is for them.
     NoRoom,
-    /// Broken off, or broken framing.
+    /// Broken off, broken framing, or fields behind it.
     Broken,
 }
 
@@ -93,7 +93,8 @@ async fn gather(
     // Put together at once: a body of single bytes must not cost a handle, and the buffer behind it, for each.
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(failure)?.into_data() else { continue };
+        // Fields behind a body: Graph sends none, and some servers read them where others do not.
+        let piece = frame.map_err(failure)?.into_data().map_err(|_| BodyError::Broken)?;
         held.take(piece.len(), bytes_in_flight)?;
         if first.is_empty() && more.is_empty() {
             first = piece;

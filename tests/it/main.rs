@@ -1,5 +1,6 @@
 //! What a user sees, over real TLS and against a real RabbitMQ. `tests/run` installs what this needs.
 
+mod acme;
 mod admin;
 mod cli;
 mod crash;

@@ -17,6 +17,8 @@ enum Then {
     Closes(u16),
     /// This status, and the next request is answered.
     GoesOn(u16),
+    /// This status; hyper goes on if it has the unread body at hand.
+    MayGoOn(u16),
 }
 
 /// Sends each request, in one piece and byte by byte, with another one behind it; tells of all that went wrong.
@@ -27,18 +29,19 @@ async fn check(cases: impl IntoIterator<Item = (Vec<u8>, Then)>) {
         let expected = match then {
             Then::Refused => vec![400],
             Then::Closes(status) => vec![status],
-            Then::GoesOn(status) => vec![status, 200],
+            Then::GoesOn(status) | Then::MayGoOn(status) => vec![status, 200],
         };
         let behind = match then {
             Then::Refused | Then::Closes(_) => hidden(),
-            Then::GoesOn(_) => LAST.to_owned(),
+            Then::GoesOn(_) | Then::MayGoOn(_) => LAST.to_owned(),
         };
         let bytes = [&request, behind.as_bytes()].concat();
         // In one piece, and byte by byte or at least in a great many.
         for pieces in [bytes.len(), bytes.len().div_ceil(5000)] {
             let answer = answer(&daemon, bytes.chunks(pieces)).await;
             let got: Vec<u16> = statuses(&answer).into_iter().filter(|status| *status >= 200).collect();
-            if got != expected {
+            let may_end = matches!(then, Then::MayGoOn(_)) && got == expected[..1];
+            if got != expected && !may_end {
                 wrong.push(format!("{got:?}, not {expected:?}, for {:?}", String::from_utf8_lossy(&request)));
                 break;
             }

@@ -4,8 +4,6 @@
 //! and ports, all on 127.0.0.1. A small shell process, `guardian.sh`, holds the node and ends it with us,
 //! because the test harness neither drops statics nor tells anybody that it was killed.
 
-mod ports;
-
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
@@ -23,9 +21,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{MutexGuard, OnceCell};
 use tokio::time::timeout;
 
-use self::ports::Ports;
 use super::certs::{Authority, Files};
 use super::eventually::{eventually, seen_within};
+use super::ports::Ports;
 use super::process;
 
 /// One RabbitMQ node with an AMQP and an AMQPS listener; user `guest`, password `guest`, vhost `/`.

@@ -270,7 +270,7 @@ fn program(environment: &BTreeMap<String, String>) -> Command {
 /// The command in a shell that becomes it, and leaves behind a small process that kills it with us.
 ///
 /// Standard input is a pipe that only we hold; its end tells that we are gone. `before` is a line for the shell.
-fn leashed(command: &Command, before: &str) -> Command {
+pub(super) fn leashed(command: &Command, before: &str) -> Command {
     let script = format!(
         r#"exec 3<&0
         ( read -r _ <&3 || kill -KILL "$$" ) >/dev/null 2>&1 &
@@ -285,7 +285,7 @@ fn leashed(command: &Command, before: &str) -> Command {
 }
 
 /// Adds to `log`, line by line, until the pipe ends; a thread, so that it outlasts any one runtime.
-fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHandle<()> {
+pub(super) fn collect(pipe: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let log = Arc::clone(log);
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);

@@ -16,16 +16,20 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Four ports that are free now.
+    /// Four ports as of [`free`].
     ///
     /// Each is held until all are found, and let go for the node to take. Between the two another process may
     /// take one, so whoever starts the node must be ready to try again.
     pub(super) fn free() -> Self {
-        let held: [TcpListener; 4] = std::array::from_fn(|_| listener());
-        let [amqp, amqps, distribution, epmd] =
-            held.each_ref().map(|listener| listener.local_addr().expect("a listener has an address").port());
+        let [amqp, amqps, distribution, epmd] = free();
         Self { amqp, amqps, distribution, epmd }
     }
+}
+
+/// Ports that are free now.
+pub fn free<const N: usize>() -> [u16; N] {
+    let held: [TcpListener; N] = std::array::from_fn(|_| listener());
+    held.each_ref().map(|listener| listener.local_addr().expect("a listener has an address").port())
 }
 
 fn listener() -> TcpListener {
