@@ -3,9 +3,14 @@
 //!
 //! Names such as N6 stand for the fault tests in `docs/evidence.md`.
 
+mod bodies;
 mod floods;
 mod http1;
 mod http2;
+mod json;
+mod senders;
+mod slow;
+mod tls;
 
 use crate::support::daemon::Daemon;
 use crate::support::graph::{PATH, collection, created};

@@ -5,7 +5,6 @@
 
 mod broker;
 mod disk;
-mod edge;
 mod power;
 mod process;
 mod scripted;

@@ -1,7 +1,7 @@
 //! Fields of requests: names, values, what they say of the body, and how they are written.
 
 use super::Then::{Answered, Gone, Refused};
-use super::{Then, body, check, hidden, post};
+use super::{Then, body, check, head, hidden, post};
 use crate::support::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, fields, frame, integer};
 use crate::support::graph::{PATH, collection, created};
 
@@ -127,7 +127,7 @@ async fn fields_are_small_letters_and_text() {
 async fn bodies_have_the_length_that_was_said() {
     let trailers = |trailers: &[u8], flags: u8| {
         let open = frame(DATA, 0, 1, collection([created("hidden")]));
-        [frame(HEADERS, END_HEADERS, 1, post()), open, frame(HEADERS, flags, 1, trailers)].concat()
+        [head(1), open, frame(HEADERS, flags, 1, trailers)].concat()
     };
     let good = fields([("x", "y")]);
     check([
