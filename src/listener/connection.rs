@@ -118,12 +118,13 @@ async fn client(stream: &mut Stream, peer: Peer, guest: &Guest) -> Result<Client
         }
         ClientAddress::ProxyProtocol => {
             let address = match proxy::read(stream).await.map_err(Failure::NoProxy)? {
-                Header::Client(client) => Some(client),
+                Header::Client(client) => {
+                    guest.announce(client).map_err(|TurnedAway| Failure::TurnedAway)?;
+                    Some(client)
+                }
+                // It is trusted, and need not be one of the sources: its health checks pass.
                 Header::Itself => peer.address(),
             };
-            if let Some(address) = address {
-                guest.announce(address).map_err(|TurnedAway| Failure::TurnedAway)?;
-            }
             Ok(Client { address, is_proxy: false })
         }
     }
@@ -174,11 +175,19 @@ async fn http<S>(
     let ended = match ended {
         Ok(ended) => ended,
         Err(linger) => {
-            // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY.
+            // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY. A client may pass over that and go
+            // on with requests: it gets the time that one takes.
+            let within = match guest.overstays() {
+                true => Duration::ZERO,
+                false => shared.webhook.answer_within() + LINGER,
+            };
             connection.as_mut().graceful_shutdown();
             tokio::select! {
+                // First of all: else the GOAWAY may never be written.
+                biased;
                 ended = connection.as_mut() => ended,
                 () = activity.overdue(linger, linger) => Ok(()),
+                () = Deadline::after(within).passed() => Ok(()),
             }
         }
     };
