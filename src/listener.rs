@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod proxy;
 pub mod socket;
 pub mod strict;
+mod taken;
 pub mod tls;
 
 use std::{io, sync::Arc, time::Duration};

@@ -81,6 +81,8 @@ pub enum Standing {
     Stranger,
     /// Nobody can say where it begins or ends.
     Garbled,
+    /// Its connection has too many requests open already.
+    Crowding,
 }
 
 impl Webhook {

@@ -24,6 +24,7 @@ use super::{
     proxy::{self, Header},
     socket::{Peer, Stream},
     strict::{Body, Framing, Strict},
+    taken::{Place, Taken},
     tls::is_challenge,
 };
 use crate::{
@@ -147,7 +148,11 @@ async fn http<S>(
     let service = service_fn(|request: Request<Incoming>| {
         let body = request.body().size_hint().exact().map_or(Body::Chunked, Body::Length);
         let is_by_the_letter = framing.follows(body);
-        let caller = caller(request.headers(), client, guest, is_by_the_letter);
+        let place = Place::take(guest);
+        let mut caller = caller(request.headers(), client, guest, is_by_the_letter);
+        if place.is_none() && caller.standing == Standing::Welcome {
+            caller.standing = Standing::Crowding;
+        }
         let (webhook, closing, guest) = (Arc::clone(&shared.webhook), closing.clone(), Arc::clone(guest));
         let request_is_open = activity.request();
         async move {
@@ -159,7 +164,7 @@ async fn http<S>(
                 closing.cancel();
             }
             drop(request_is_open);
-            Ok::<_, Infallible>(answer.response)
+            Ok::<_, Infallible>(answer.response.map(|body| Taken::new(body, place)))
         }
     });
     let io = TokioIo::new(Strict::new(stream, framing.clone()));

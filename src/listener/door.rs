@@ -7,7 +7,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -53,6 +56,9 @@ pub(super) struct Guest {
     pub(super) activity: Activity,
     /// Cancelled when it has to make room.
     pub(super) shown_out: CancellationToken,
+    /// Its requests whose answers have not been taken yet.
+    pub(super) requests: AtomicUsize,
+    is_known: AtomicBool,
 }
 
 /// A connection that is not taken.
@@ -156,7 +162,9 @@ impl Door {
         book.count_for(number, room);
         drop(book);
         self.metrics.connections.inc();
-        Ok(Some(Guest { door: Arc::clone(self), number, terms: Arc::clone(terms), activity, shown_out }))
+        let (requests, is_known) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (door, terms) = (Arc::clone(self), Arc::clone(terms));
+        Ok(Some(Guest { door, number, terms, activity, shown_out, requests, is_known }))
     }
 
     /// Whether the list of sources lets it in.
@@ -359,8 +367,21 @@ impl Guest {
         self.door.book().shaking.remove(&self.number);
     }
 
+    /// How many requests it may have open at once. Each costs some kilobytes, for as long as its answer is not taken: those
+    /// of strangers share a bound.
+    pub(super) fn requests_max(&self) -> usize {
+        if self.is_known.load(Ordering::Relaxed) {
+            return usize::MAX;
+        }
+        let connections = usize::try_from(self.door.metrics.connections.get()).unwrap_or_default();
+        (REQUESTS_MAX / connections.max(1)).max(1)
+    }
+
     /// It has brought a genuine notification: it does not count for its address any more, and makes room last.
     pub(super) fn is_known(&self) {
+        if self.is_known.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let mut book = self.door.book();
         book.count_for_nobody(self.number);
         if let Some(entry) = book.guests.get_mut(&self.number) {
@@ -393,6 +414,8 @@ fn counted_for(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Requests of all strangers together, more or less: 8,192 of some 7 KiB are 56 MiB.
+const REQUESTS_MAX: usize = 8192;
 /// Time between two looks for somebody idle in a full house.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Time for those to leave who were asked, before others are.
