@@ -41,7 +41,8 @@ pub struct Door {
 pub(super) struct Terms {
     pub(super) limits: Limits,
     pub(super) client_address: ClientAddress,
-    trusted_proxies: Networks,
+    /// Who is believed about whom it speaks for.
+    pub(super) trusted_proxies: Networks,
     sources: Sources,
 }
 
@@ -105,7 +106,7 @@ impl Door {
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Terms::of(config));
     }
 
-    /// Waits for a place. Who is turned away is so at once.
+    /// Waits for a place. Nobody waits to be turned away.
     ///
     /// # Cancel safety
     ///
@@ -132,7 +133,7 @@ impl Door {
             self.judge(terms, address)?;
         }
         let mut book = self.book();
-        let room = self.check_count(&book, terms, address).map_err(|failure| self.turn_away(failure))?;
+        let counted = self.check_count(&book, terms, address).map_err(|failure| self.turn_away(failure))?;
         if book.guests.len() >= terms.limits.connections_max.min(self.files_max) {
             let shown_out = book.make_room();
             drop(book);
@@ -149,7 +150,7 @@ impl Door {
         };
         let (activity, shown_out) = (entry.activity.clone(), entry.shown_out.clone());
         book.guests.insert(number, entry);
-        book.count_for(number, room);
+        book.count_for(number, counted);
         drop(book);
         self.metrics.connections.inc();
         Ok(Some(Guest { door: Arc::clone(self), number, terms: Arc::clone(terms), activity, shown_out }))
@@ -240,12 +241,7 @@ impl Terms {
         }
     }
 
-    /// Who believes that a request's headers speak of the client.
-    pub(super) fn trusted_proxies(&self) -> &Networks {
-        &self.trusted_proxies
-    }
-
-    /// Clients on this machine are no strangers, and a proxy is many clients.
+    /// Clients on this machine are the operator's own, and a proxy is many clients.
     fn is_exempt(&self, address: IpAddr) -> bool {
         address.to_canonical().is_loopback() || self.trusted_proxies.contain(address)
     }
@@ -335,7 +331,7 @@ impl Guest {
     }
 
     /// It has brought a genuine notification: it does not count for its address any more, and makes room last.
-    pub(super) fn is_known(&self) {
+    pub(super) fn becomes_known(&self) {
         let mut book = self.door.book();
         book.count_for_nobody(self.number);
         if let Some(entry) = book.guests.get_mut(&self.number) {
@@ -406,7 +402,7 @@ mod tests {
             guests.push(enter(&door));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        guests[0].is_known();
+        guests[0].becomes_known();
         let request = guests[1].activity.request();
         let full = |door: &Arc<Door>| door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none());
         let all = |guests: &[Guest]| shown_out(&guests.iter().collect::<Vec<_>>());
@@ -456,7 +452,7 @@ mod tests {
         assert!(announce("192.0.2.1").is_err());
         let _here =
             [announce("127.0.0.1"), announce("127.0.0.1"), announce("127.0.0.1").map_err(|_| panic!("here"))];
-        first.is_known();
+        first.becomes_known();
         let _again = announce("2001:db8:1:2::3").expect("a known one does not count");
         let book = door.book();
         assert_eq!(book.addresses.values().sum::<usize>(), 5);
