@@ -104,7 +104,7 @@ async fn accept<P, E, F>(
     tracker.wait().await;
 }
 
-/// The same for a listener of ours alone, of at most `connections_max` connections.
+/// Accepts for a listener beside the public one, until `stop`: at most `connections_max` connections, more wait.
 pub async fn accept_few<F>(
     socket: Socket,
     connections_max: usize,

@@ -158,7 +158,7 @@ async fn http<S>(
         async move {
             let answer = webhook.answer(request, caller).await;
             if answer.is_genuine {
-                guest.is_known();
+                guest.becomes_known();
             }
             if answer.closes {
                 closing.cancel();
@@ -218,8 +218,8 @@ fn caller(headers: &HeaderMap, client: Client, guest: &Guest, is_by_the_letter: 
     }
     let terms = &guest.terms;
     let named = match terms.client_address {
-        ClientAddress::Forwarded => forwarded::by_forwarded(headers, terms.trusted_proxies()).ok(),
-        ClientAddress::XForwardedFor => forwarded::by_x_forwarded_for(headers, terms.trusted_proxies()).ok(),
+        ClientAddress::Forwarded => forwarded::by_forwarded(headers, &terms.trusted_proxies).ok(),
+        ClientAddress::XForwardedFor => forwarded::by_x_forwarded_for(headers, &terms.trusted_proxies).ok(),
         ClientAddress::Connection | ClientAddress::ProxyProtocol => client.address,
     };
     let standing = if guest.admits(named) { Standing::Welcome } else { Standing::Stranger };

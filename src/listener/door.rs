@@ -44,7 +44,8 @@ pub struct Door {
 pub(super) struct Terms {
     pub(super) limits: Limits,
     pub(super) client_address: ClientAddress,
-    trusted_proxies: Networks,
+    /// Who is believed about whom it speaks for.
+    pub(super) trusted_proxies: Networks,
     sources: Sources,
 }
 
@@ -114,7 +115,7 @@ impl Door {
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Terms::of(config));
     }
 
-    /// Waits for a place. Who is turned away is so at once.
+    /// Waits for a place. Nobody waits to be turned away.
     ///
     /// # Cancel safety
     ///
@@ -141,7 +142,7 @@ impl Door {
             self.judge(terms, address)?;
         }
         let mut book = self.book();
-        let room = self.check_count(&book, terms, address).map_err(|failure| self.turn_away(failure))?;
+        let counted = self.check_count(&book, terms, address).map_err(|failure| self.turn_away(failure))?;
         if book.guests.len() >= terms.limits.connections_max.min(self.files_max) {
             let shown_out = book.make_room();
             drop(book);
@@ -159,7 +160,7 @@ impl Door {
         };
         let (activity, shown_out) = (entry.activity.clone(), entry.shown_out.clone());
         book.guests.insert(number, entry);
-        book.count_for(number, room);
+        book.count_for(number, counted);
         drop(book);
         self.metrics.connections.inc();
         let (requests, is_known) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -252,12 +253,7 @@ impl Terms {
         }
     }
 
-    /// Who believes that a request's headers speak of the client.
-    pub(super) fn trusted_proxies(&self) -> &Networks {
-        &self.trusted_proxies
-    }
-
-    /// Clients on this machine are no strangers, and a proxy is many clients.
+    /// Clients on this machine are the operator's own, and a proxy is many clients.
     fn is_exempt(&self, address: IpAddr) -> bool {
         address.to_canonical().is_loopback() || self.trusted_proxies.contain(address)
     }
@@ -378,7 +374,7 @@ impl Guest {
     }
 
     /// It has brought a genuine notification: it does not count for its address any more, and makes room last.
-    pub(super) fn is_known(&self) {
+    pub(super) fn becomes_known(&self) {
         if self.is_known.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -458,7 +454,7 @@ mod tests {
             guests.push(enter(&door));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        guests[0].is_known();
+        guests[0].becomes_known();
         let request = guests[1].activity.request();
         let full = |door: &Arc<Door>| door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none());
         let all = |guests: &[Guest]| shown_out(&guests.iter().collect::<Vec<_>>());
@@ -485,7 +481,7 @@ mod tests {
         let guests = [enter(&door), enter(&door), enter(&door)];
         let full = || assert!(door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none()));
         let all = || shown_out(&guests.iter().collect::<Vec<_>>());
-        guests[0].is_known();
+        guests[0].becomes_known();
         let _requests = [guests[1].activity.request(), guests[2].activity.request()];
         tokio::time::advance(PROBATION).await;
         full();
@@ -506,7 +502,7 @@ mod tests {
     async fn requests_protect_who_has_just_come() {
         let door = door(2);
         let guests = [enter(&door), enter(&door)];
-        guests[0].is_known();
+        guests[0].becomes_known();
         let _requests = [guests[0].activity.request(), guests[1].activity.request()];
         tokio::time::advance(PROBATION - Duration::from_millis(1)).await;
         assert!(door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none()));
@@ -542,7 +538,7 @@ mod tests {
         assert!(announce("192.0.2.1").is_err());
         let _here =
             [announce("127.0.0.1"), announce("127.0.0.1"), announce("127.0.0.1").map_err(|_| panic!("here"))];
-        first.is_known();
+        first.becomes_known();
         let _again = announce("2001:db8:1:2::3").expect("a known one does not count");
         let book = door.book();
         assert_eq!(book.addresses.values().sum::<usize>(), 5);

@@ -1,7 +1,8 @@
 //! Where a body ends: lengths and chunks.
 
 use super::Then::{Closes, GoesOn, MayGoOn, Refused};
-use super::{BODY, Then, check};
+use super::{Then, check};
+use crate::edge::BODY;
 use crate::support::graph::PATH;
 
 /// A POST with these lines, and what stands behind them.
