@@ -50,6 +50,7 @@ pub(super) fn describe(kind: &Kind) -> String {
             let expected = match expected.as_str() {
                 "usize" | "u64" => "a whole number",
                 "a sequence" => "a list, such as [\"a\", \"b\"]",
+                other if other.starts_with("enum ") => "a string",
                 other => other,
             };
             format!("expected {expected}, found {}", type_name(actual))

@@ -174,6 +174,7 @@ fn single_problems() {
         "server.limits.bytes_in_flight",
         "never fits",
     );
+    check_problem("[broker]\nqueue_type = 7", "broker.queue_type", "expected a string, found a number");
     check_problem("[server.limits]\nitems = 0", "server.limits.items", "at least 1");
     check_problem("[server.limits]\nbody_within = \"0s\"", "server.limits.body_within", "more than 0 s");
     check_problem("[broker]\nurls = []", "broker.urls", "at least one");

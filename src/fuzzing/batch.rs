@@ -101,20 +101,21 @@ fn check_values(item: &Notification<'_>) {
     let words = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     assert_eq!(item.subscription_id.as_deref(), tree["subscriptionId"].as_str());
     assert_eq!(matches!(item.client_state, ClientStateClaim::Text(_)), tree["clientState"].is_string());
-    if !item.raw.contains('\\') && item.raw.matches("resourceData").count() == 1 && no_name_twice(item.raw) {
-        let data = &tree["resourceData"];
+    let data = &tree["resourceData"];
+    let places = [&tree["tenantId"], &tree["organizationId"], &data["organizationId"]];
+    let tenant = places.into_iter().find(|value| !value.is_null() && value.as_str() != Some(""));
+    let is_plain = !item.raw.contains('\\') && has_no_name_twice(item.raw);
+    if is_plain || item.tenant_id.is_some() {
+        assert_eq!(item.tenant_id.as_deref(), tenant.and_then(Value::as_str));
+    }
+    if is_plain {
         assert_eq!(item.resource_type.as_deref(), words(&data["@odata.type"]).as_deref());
         let tells = ["@odata.etag", "sequenceNumber", "eventTime"];
         assert_eq!(item.fingerprint.is_some(), tells.iter().any(|name| !data[name].is_null()));
     }
-    let places = [&tree["tenantId"], &tree["organizationId"], &tree["resourceData"]["organizationId"]];
-    let named = places.into_iter().find(|value| !value.is_null() && value.as_str() != Some(""));
-    if item.tenant_id.is_some() {
-        assert_eq!(item.tenant_id.as_deref(), named.and_then(Value::as_str));
-    }
 }
 
-fn no_name_twice(raw: &str) -> bool {
+fn has_no_name_twice(raw: &str) -> bool {
     let all_once = |text: &str| {
         let members = Members::of(text).map(|Members(members)| members).unwrap_or_default();
         let names: HashSet<&str> = members.iter().map(|(name, _)| *name).collect();
