@@ -25,7 +25,7 @@ use self::{
     door::Door,
     socket::{Peer, Socket, Stream},
 };
-use crate::{backoff::Backoff, error::Chain, metrics::Metrics, webhook::Webhook};
+use crate::{backoff::Backoff, error::Chain, metrics::Metrics, telemetry::Sparse, webhook::Webhook};
 
 /// Listening sockets with what answers on them.
 pub struct Listener {
@@ -39,6 +39,8 @@ struct Shared {
     tls: Option<TlsAcceptor>,
     webhook: Arc<Webhook>,
     metrics: Arc<Metrics>,
+    /// Keeps the log readable while nobody says whom he speaks for.
+    no_proxy: Sparse,
 }
 
 impl Listener {
@@ -50,7 +52,11 @@ impl Listener {
         webhook: Arc<Webhook>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { sockets, door, shared: Arc::new(Shared { tls, webhook, metrics }) }
+        Self {
+            sockets,
+            door,
+            shared: Arc::new(Shared { tls, webhook, metrics, no_proxy: Sparse::default() }),
+        }
     }
 
     /// Accepts until `stop`; then closes the sockets, lets open requests be answered, and returns when the last

@@ -131,7 +131,7 @@ impl Webhook {
             *answer.response.body_mut() = Full::default();
         }
         let status = answer.response.status().as_u16();
-        debug!(request = %arrival.request, client = ?caller.address, status, "answered");
+        debug!(request = %arrival.request, client = caller.address.map(display), status, "answered");
         self.metrics.request(route, status, begun.elapsed());
         answer
     }

@@ -224,6 +224,8 @@ impl Resolver<'_> {
         if !raw.cache.is_absolute() {
             self.problem("server.tls.cache", "expected an absolute path");
         }
+        // It is read when it is needed; but that it is not there is better said now.
+        drop(self.file("server.tls.ca_file", raw.ca_file.as_deref()));
         let contact = raw.contact.filter(|contact| !contact.is_empty());
         let contact = contact.map(|contact| match contact.contains(':') {
             true => contact,

@@ -1,6 +1,13 @@
 //! One connection: whom it is for, the TLS handshake by a deadline, HTTP/1.1 or HTTP/2, a graceful end.
 
-use std::{convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::IpAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{
     HeaderMap, Request, Version,
@@ -14,13 +21,13 @@ use hyper_util::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::CancellationToken};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     Shared,
     activity::Activity,
     door::{Guest, TurnedAway},
-    forwarded,
+    forwarded::{self, FORWARDED, X_FORWARDED_FOR},
     proxy::{self, Header},
     socket::{Peer, Stream},
     strict::{Body, Framing, Strict},
@@ -57,15 +64,17 @@ pub(super) async fn serve(
         }
         Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
         Ok(Err(Failure::NoProxy(error))) => {
-            debug!(?peer, %error, "no PROXY header");
+            if let Some(others) = shared.no_proxy.pass(Instant::now()) {
+                warn!(client = peer.address().map(display), %error, others, "no connection: its PROXY header is missing or wrong");
+            }
             ConnectionFailure::Proxy
         }
         Ok(Err(Failure::Tls(error))) => {
-            debug!(?peer, %error, "no TLS handshake");
+            debug!(client = peer.address().map(display), %error, "no TLS handshake");
             ConnectionFailure::Tls
         }
         Err(_) => {
-            debug!(?peer, "the TLS handshake took too long");
+            debug!(client = peer.address().map(display), "the TLS handshake took too long");
             ConnectionFailure::TlsTimeout
         }
     };
@@ -218,9 +227,17 @@ fn caller(headers: &HeaderMap, client: Client, guest: &Guest, is_by_the_letter: 
     }
     let terms = &guest.terms;
     let named = match terms.client_address {
-        ClientAddress::Forwarded => forwarded::by_forwarded(headers, &terms.trusted_proxies).ok(),
-        ClientAddress::XForwardedFor => forwarded::by_x_forwarded_for(headers, &terms.trusted_proxies).ok(),
-        ClientAddress::Connection | ClientAddress::ProxyProtocol => client.address,
+        ClientAddress::Forwarded if headers.contains_key(FORWARDED) => {
+            forwarded::by_forwarded(headers, &terms.trusted_proxies).ok()
+        }
+        ClientAddress::XForwardedFor if headers.contains_key(X_FORWARDED_FOR) => {
+            forwarded::by_x_forwarded_for(headers, &terms.trusted_proxies).ok()
+        }
+        // A request of the proxy's own, such as a health check.
+        ClientAddress::Forwarded
+        | ClientAddress::XForwardedFor
+        | ClientAddress::Connection
+        | ClientAddress::ProxyProtocol => client.address,
     };
     let standing = if guest.admits(named) { Standing::Welcome } else { Standing::Stranger };
     Caller { address: named, standing }
@@ -244,6 +261,9 @@ fn builder(limits: &Limits, version: Option<Version>) -> auto::Builder<TokioExec
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(2 * STREAM_WINDOW)
+        .max_send_buf_size(SEND_BYTES_MAX)
         .keep_alive_interval(limits.idle_within)
         .keep_alive_timeout(limits.handshake_within);
     // Who stands between may go by what was agreed on.
@@ -259,5 +279,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Longest head of a request; also the largest piece in which a body is read. Holds the longest token that is
 /// echoed when all of it is percent-encoded.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a body that may be on their way before we read on. Graph's bodies are smaller.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes of an answer that wait to be sent; the longest is the echo of a token.
+const SEND_BYTES_MAX: usize = 16 << 10;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;

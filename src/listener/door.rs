@@ -184,7 +184,7 @@ impl Door {
         }
         self.metrics.strangers.inc();
         if let Some(others) = self.strangers.pass(Instant::now()) {
-            warn!(?client, others, "not one of server.sources");
+            warn!(client = client.map(display), others, "not one of server.sources");
         }
         *mode == SourcesMode::Log
     }

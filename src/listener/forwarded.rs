@@ -17,7 +17,7 @@ pub struct Nobody;
 ///
 /// [`Nobody`]
 pub fn by_x_forwarded_for(headers: &HeaderMap, trusted: &Networks) -> Result<IpAddr, Nobody> {
-    let values = headers.get_all("x-forwarded-for");
+    let values = headers.get_all(X_FORWARDED_FOR);
     let values: Vec<&str> =
         values.iter().map(|value| value.to_str().map_err(|_| Nobody)).collect::<Result<_, _>>()?;
     let hops = values.iter().flat_map(|value| value.split(',')).map(str::trim);
@@ -31,7 +31,7 @@ pub fn by_x_forwarded_for(headers: &HeaderMap, trusted: &Networks) -> Result<IpA
 /// [`Nobody`]
 pub fn by_forwarded(headers: &HeaderMap, trusted: &Networks) -> Result<IpAddr, Nobody> {
     let mut hops = Vec::new();
-    for value in headers.get_all("forwarded") {
+    for value in headers.get_all(FORWARDED) {
         let value = value.to_str().map_err(|_| Nobody)?;
         for element in split(value, ',')? {
             hops.push(client_of(element));
@@ -93,6 +93,11 @@ fn split(text: &str, separator: char) -> Result<Vec<&str>, Nobody> {
     parts.push(text[start..].trim());
     if is_quoted { Err(Nobody) } else { Ok(parts) }
 }
+
+/// Name of the header.
+pub const X_FORWARDED_FOR: &str = "x-forwarded-for";
+/// Name of the header.
+pub const FORWARDED: &str = "forwarded";
 
 #[cfg(test)]
 mod tests {
