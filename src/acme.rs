@@ -19,13 +19,13 @@ macro_rules! again {
     }};
 }
 
-pub(crate) mod cache;
-pub(crate) mod client;
 pub(crate) mod held;
 pub(crate) mod inspect;
 
 mod account;
+mod cache;
 mod challenge;
+mod client;
 mod domain;
 mod order;
 mod pages;
@@ -35,10 +35,7 @@ mod suggestion;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::{
-    sync::{Semaphore, watch},
-    task,
-};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -58,7 +55,6 @@ use crate::{
 
 /// Keeps certificates good.
 pub struct Acme {
-    authority: Arc<Authority>,
     domains: Vec<Domain>,
     /// Where HTTP-01 challenges are answered, if they are.
     http: Option<(Socket, Pages)>,
@@ -183,12 +179,12 @@ impl Acme {
         let told = authority.told.subscribe();
         let domains =
             (0..authority.config.domains.len()).map(|place| Domain::open(&authority, place)).collect();
-        (Self { authority, domains, http }, told)
+        (Self { domains, http }, told)
     }
 
     /// Works until `stop`. An order that is going on then is left as it is: nothing rests on it.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { authority, domains, http } = self;
+        let Self { domains, http } = self;
         let pages = async {
             if let Some((socket, pages)) = http {
                 pages::serve(pages, socket, stop.clone()).await;
@@ -197,7 +193,6 @@ impl Acme {
         let domains = futures_util::future::join_all(domains.into_iter().map(Domain::keep));
         let domains = async { stop.run_until_cancelled(domains).await.map_or((), drop) };
         futures_util::future::join(pages, domains).await;
-        drop(authority);
     }
 }
 
@@ -228,14 +223,6 @@ fn problem_type(error: &instant_acme::Error) -> Option<&str> {
 fn wrapped(error: &instant_acme::Error) -> Option<&RequestError> {
     let instant_acme::Error::Other(error) = error else { return None };
     error.downcast_ref()
-}
-
-/// Disks may hang, and nothing else shall.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
 }
 
 const NONCES: u32 = 5;

@@ -1,4 +1,5 @@
-//! Pauses between tries: growing, jittered, bounded. The only retry timing of the program.
+//! Pauses between tries: growing, jittered, bounded. The only retry timing of the program; [`acme`](crate::acme) goes by
+//! what an authority says besides.
 
 use std::{
     hash::{BuildHasher, RandomState},

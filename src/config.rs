@@ -133,7 +133,7 @@ pub struct Acme {
     pub directory: String,
     /// The directory that keeps account and certificates.
     pub cache: PathBuf,
-    /// PEM file: the only authority to trust for the directory's own TLS, instead of the system's.
+    /// PEM file: the only authorities to trust for the directory's own TLS, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Where HTTP-01 challenges are answered; without it the public listener answers TLS-ALPN-01.
     pub http_listen: Option<SocketAddr>,

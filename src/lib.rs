@@ -32,6 +32,7 @@ pub mod config;
 pub mod secret;
 pub mod deadline;
 pub mod backoff;
+mod blocking;
 pub mod error;
 pub mod metrics;
 pub mod telemetry;

@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod proxy;
 pub mod socket;
 pub mod strict;
+mod taken;
 pub mod tls;
 
 use std::{io, sync::Arc, time::Duration};
@@ -103,7 +104,7 @@ async fn accept<P, E, F>(
     tracker.wait().await;
 }
 
-/// The same for a listener of ours alone, of at most `connections_max` connections.
+/// Accepts for a listener beside the public one, until `stop`: at most `connections_max` connections, more wait.
 pub async fn accept_few<F>(
     socket: Socket,
     connections_max: usize,

@@ -306,7 +306,7 @@ impl Route {
             Self::Handshake => &[200, 400],
             Self::Notifications => &[202, 400, 408, 413, 415, 503],
             Self::Health => &[200],
-            Self::Other => &[400, 403, 404, 405],
+            Self::Other => &[400, 403, 404, 405, 503],
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// Some networks, IPv4 and IPv6.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -31,7 +31,7 @@ impl Networks {
             Some((prefix, _)) => {
                 // Ipnet reads leading zeros as nothing, others as octal: two readings are none.
                 address(prefix)?;
-                text.parse::<IpNet>().map_err(|_| BadNetwork)?.trunc()
+                canonical(text.parse::<IpNet>().map_err(|_| BadNetwork)?.trunc())
             }
         };
         self.0.push(network);
@@ -53,11 +53,6 @@ impl Networks {
         Ok(())
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -66,6 +61,13 @@ impl Networks {
 
 fn address(text: &str) -> Result<IpAddr, BadNetwork> {
     text.parse().map_err(|_| BadNetwork)
+}
+
+/// A network of IPv4 addresses within IPv6 is the IPv4 network, as such addresses are.
+fn canonical(network: IpNet) -> IpNet {
+    let IpAddr::V4(address) = network.addr().to_canonical() else { return network };
+    let within = network.prefix_len().checked_sub(96).and_then(|prefix| Ipv4Net::new(address, prefix).ok());
+    within.filter(|_| network.addr().is_ipv6()).map_or(network, IpNet::V4)
 }
 
 #[cfg(test)]
@@ -89,6 +91,7 @@ mod tests {
         check("2001:db8::/32\n10.0.0.0/8", "2001:db8:1::1", true);
         check("10.0.0.0/8", "::ffff:10.1.2.3", true);
         check("::ffff:10.1.2.3", "10.1.2.3", true);
+        check("::ffff:10.0.0.0/104", "10.1.2.3", true);
         check("::/0", "10.1.2.3", false);
         check("0.0.0.0/0", "2001:db8::1", false);
     }
@@ -117,7 +120,7 @@ mod tests {
     fn the_shipped_list_can_be_read_and_holds_addresses_that_validations_came_from() {
         let mut list = Networks::default();
         list.add_list(include_str!("../graph-addresses.txt")).expect("networks");
-        assert!(list.len() > 100, "only {}", list.len());
+        assert!(list.0.len() > 100, "only {}", list.0.len());
         for seen in ["70.37.95.11", "137.135.11.116"] {
             assert!(list.contain(seen.parse().expect("an address")), "{seen}");
         }

@@ -15,7 +15,7 @@ mod tally;
 use std::{
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -81,6 +81,8 @@ pub enum Standing {
     Stranger,
     /// Nobody can say where it begins or ends.
     Garbled,
+    /// Its connection has too many requests open already.
+    Crowding,
 }
 
 impl Webhook {
@@ -100,6 +102,11 @@ impl Webhook {
     pub fn adopt(&self, config: &Config) {
         let rules = Arc::new(Rules::of(config));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// The time that a request has now.
+    pub fn answer_within(&self) -> Duration {
+        self.rules().answer_within
     }
 
     /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of

@@ -6,7 +6,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use super::{AcmeError, Authority, cache::CacheError, client::Client, off_thread};
+use super::{AcmeError, Authority, cache::CacheError, client::Client};
+use crate::blocking::off_thread;
 
 /// The account as it lies on disk. Its key is in it: it is nobody else's business.
 #[derive(Deserialize, Serialize)]

@@ -26,13 +26,10 @@ use rustls::{
     crypto::aws_lc_rs::default_provider,
     pki_types::{CertificateDer, ServerName, pem, pem::PemObject},
 };
-use tokio::{
-    net::{TcpStream, lookup_host},
-    task,
-};
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::deadline::Deadline;
+use crate::{blocking::off_thread, deadline::Deadline};
 
 /// Asks one authority, over HTTPS; made anew for each try, so that it believes what is believed today.
 #[derive(Clone)]
@@ -114,10 +111,7 @@ impl RequestError {
 impl Client {
     /// A client that believes the authorities in this PEM file, or those that the system names.
     pub(crate) async fn new(ca_file: Option<PathBuf>) -> Result<Self, RequestError> {
-        let roots = match task::spawn_blocking(move || roots(ca_file.as_deref())).await {
-            Ok(roots) => roots?,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        };
+        let roots = off_thread(move || roots(ca_file.as_deref())).await?;
         let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for both versions")

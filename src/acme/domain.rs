@@ -13,12 +13,13 @@ use super::{
     AcmeError, Authority, Standing, State, account, cache,
     client::Client,
     held::{Held, NotHeld},
-    off_thread, order,
+    order,
     schedule::{self, Life, Window},
     suggestion,
 };
 use crate::{
     backoff::{Backoff, chance},
+    blocking::off_thread,
     deadline::Deadline,
     error::Chain,
     failpoint::{Point, reached},
@@ -158,7 +159,7 @@ impl Domain {
         info!(domain = self.name, directory = self.authority.config.directory, "ordering a certificate");
         let account = account::open(&self.authority, client).await?;
         let replaces = self.held.as_ref().and_then(|held| held.name.as_ref());
-        let order::Issued(pem) = order::obtain(&self.authority, &account, &self.name, replaces).await?;
+        let pem = order::obtain(&self.authority, &account, &self.name, replaces).await?;
         let held = Held::read(pem.as_bytes(), &self.authority.cache.certificate(&self.name), &self.name)?;
         let now = SystemTime::now();
         match held.identity.fit(now) {

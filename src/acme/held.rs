@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use instant_acme::CertificateIdentifier;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
 use super::{AcmeError, cache::Cache, suggestion};
-use crate::listener::tls::{Identity, TlsError};
+use crate::listener::tls::{Identity, TlsError, certificates};
 
 /// A certificate that belongs to its key and its domain.
 pub(crate) struct Held {
@@ -40,10 +40,8 @@ impl Held {
     pub(super) fn read(pem: &[u8], path: &Path, domain: &str) -> Result<Self, AcmeError> {
         let not_pem =
             |what| move |source| AcmeError::Unfit(TlsError::NotPem { path: path.to_owned(), what, source });
-        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(not_pem("certificate"))?;
-        let leaf = chain.first().ok_or(pem::Error::NoItemsFound).map_err(not_pem("certificate"))?;
-        let name = suggestion::name(leaf);
+        let chain = certificates(pem).map_err(not_pem("certificate"))?;
+        let name = chain.first().and_then(suggestion::name);
         let key = PrivateKeyDer::from_pem_slice(pem).map_err(not_pem("private key"))?;
         let identity = Identity::new(chain, key).map_err(AcmeError::Unfit)?;
         if identity.facts.hosts.iter().any(|host| host == domain) {

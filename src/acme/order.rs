@@ -15,16 +15,14 @@ use super::{
     challenge::{Answers, Shown},
 };
 
-/// What an order has brought: private key and chain as PEM, in this order.
-pub(super) struct Issued(pub(super) Zeroizing<String>);
-
-/// Obtains a certificate for one domain, in place of the one that is named, if one is.
+/// Obtains a certificate for one domain, in place of the one that is named, if one is: private key and chain as PEM, in
+/// this order.
 pub(super) async fn obtain(
     authority: &Authority,
     account: &Account,
     domain: &str,
     replaces: Option<&CertificateIdentifier<'static>>,
-) -> Result<Issued, AcmeError> {
+) -> Result<Zeroizing<String>, AcmeError> {
     let mut order = begin(account, domain, replaces).await?;
     debug!(domain, order = order.url(), "ordered");
     let shown = prove(&mut order, &authority.answers, domain).await?;
@@ -43,7 +41,7 @@ pub(super) async fn obtain(
     again!(finalize(&mut order, wanted.der()))?;
     let chain = again!(order.poll_certificate(&POLLS))?;
     let key = Zeroizing::new(key.serialize_pem());
-    Ok(Issued(Zeroizing::new(format!("{}{chain}", *key))))
+    Ok(Zeroizing::new(format!("{}{chain}", *key)))
 }
 
 /// Places the order. That it replaces a certificate is a courtesy, which spares us some limits; authorities that do not

@@ -83,6 +83,8 @@ const SELDOM: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, Issuer, KeyIdMethod, KeyPair};
+
     use super::*;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
@@ -110,13 +112,20 @@ mod tests {
     /// The example of RFC 9773, section 4.1.
     #[test]
     fn a_certificate_is_named_by_its_issuer_and_its_serial() {
+        let key = KeyPair::generate().expect("a key");
         let issuer = "69:88:5B:6B:87:46:40:41:E1:B3:7B:84:7B:A0:AE:2C:DE:01:C8:D4";
-        let issuer: Vec<u8> =
-            issuer.split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect();
-        let name = CertificateIdentifier::new(
-            Der::from_slice(&issuer),
-            Der::from_slice(&[0x00, 0x87, 0x65, 0x43, 0x21]),
-        );
-        assert_eq!(name.to_string(), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
+        let issuer = issuer.split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hex")).collect();
+        let mut authority = CertificateParams::default();
+        authority.key_identifier_method = KeyIdMethod::PreSpecified(issuer);
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(vec![0x87, 0x65, 0x43, 0x21].into());
+        params.use_authority_key_identifier_extension = true;
+        let named = |params: &CertificateParams| {
+            let certificate = params.signed_by(&key, &Issuer::from_params(&authority, &key)).expect("signed");
+            name(certificate.der()).map(|name| name.to_string())
+        };
+        assert_eq!(named(&params).as_deref(), Some("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"));
+        params.use_authority_key_identifier_extension = false;
+        assert_eq!(named(&params), None);
     }
 }

@@ -11,10 +11,10 @@ pub(super) type Difference = (&'static str, &'static str);
 impl Config {
     /// What `new` wants changed that this, the running one, cannot change.
     ///
-    /// Nothing here is taken apart with `..`, so that a new key must be put on one of the two sides: compared, or
-    /// named `_live`.
+    /// Nothing here is taken apart with `..`, so that a new key must be put on one of the two sides: compared, or passed
+    /// over by `_` because it is live.
     pub(super) fn fixed_against(&self, new: &Self) -> Vec<Difference> {
-        let Self { server, client_states: _live, broker, spool, admin, log } = self;
+        let Self { server, client_states: _, broker, spool, admin, log } = self;
         let sides = [
             server.fixed_against(&new.server),
             broker.fixed_against(&new.broker),
@@ -72,7 +72,7 @@ impl Server {
 
 impl Tls {
     fn fixed_against(&self, new: &Self) -> Compared {
-        let Self { source, unknown_host: _live, client_ca } = self;
+        let Self { source, unknown_host: _, client_ca } = self;
         let mut compared = vec![("server.tls.client_ca_file", *client_ca == new.client_ca)];
         match (source, &new.source) {
             // The paths are live.
@@ -108,8 +108,8 @@ impl Broker {
             queue,
             queue_type,
             topology,
-            routing_key: _live,
-            client_state: _also_live,
+            routing_key: _,
+            client_state: _,
             confirm_within,
             connect_within,
             quarantine,
@@ -158,7 +158,7 @@ impl Admin {
 
 impl Log {
     fn fixed_against(&self, new: &Self) -> Compared {
-        let Self { level: _live, format } = self;
+        let Self { level: _, format } = self;
         vec![("log.format", *format == new.format)]
     }
 }

@@ -24,6 +24,7 @@ use super::{
     proxy::{self, Header},
     socket::{Peer, Stream},
     strict::{Body, Framing, Strict},
+    taken::{Place, Taken},
     tls::is_challenge,
 };
 use crate::{
@@ -118,12 +119,13 @@ async fn client(stream: &mut Stream, peer: Peer, guest: &Guest) -> Result<Client
         }
         ClientAddress::ProxyProtocol => {
             let address = match proxy::read(stream).await.map_err(Failure::NoProxy)? {
-                Header::Client(client) => Some(client),
+                Header::Client(client) => {
+                    guest.announce(client).map_err(|TurnedAway| Failure::TurnedAway)?;
+                    Some(client)
+                }
+                // It is trusted, and need not be one of the sources: its health checks pass.
                 Header::Itself => peer.address(),
             };
-            if let Some(address) = address {
-                guest.announce(address).map_err(|TurnedAway| Failure::TurnedAway)?;
-            }
             Ok(Client { address, is_proxy: false })
         }
     }
@@ -146,19 +148,23 @@ async fn http<S>(
     let service = service_fn(|request: Request<Incoming>| {
         let body = request.body().size_hint().exact().map_or(Body::Chunked, Body::Length);
         let is_by_the_letter = framing.follows(body);
-        let caller = caller(request.headers(), client, guest, is_by_the_letter);
+        let place = Place::take(guest);
+        let mut caller = caller(request.headers(), client, guest, is_by_the_letter);
+        if place.is_none() && caller.standing == Standing::Welcome {
+            caller.standing = Standing::Crowding;
+        }
         let (webhook, closing, guest) = (Arc::clone(&shared.webhook), closing.clone(), Arc::clone(guest));
         let request_is_open = activity.request();
         async move {
             let answer = webhook.answer(request, caller).await;
             if answer.is_genuine {
-                guest.is_known();
+                guest.becomes_known();
             }
             if answer.closes {
                 closing.cancel();
             }
             drop(request_is_open);
-            Ok::<_, Infallible>(answer.response)
+            Ok::<_, Infallible>(answer.response.map(|body| Taken::new(body, place)))
         }
     });
     let io = TokioIo::new(Strict::new(stream, framing.clone()));
@@ -174,11 +180,19 @@ async fn http<S>(
     let ended = match ended {
         Ok(ended) => ended,
         Err(linger) => {
-            // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY.
+            // Open requests are answered; HTTP/1.1 then closes, HTTP/2 has said GOAWAY. A client may pass over that and go
+            // on with requests: it gets the time that one takes.
+            let within = match guest.overstays() {
+                true => Duration::ZERO,
+                false => shared.webhook.answer_within() + LINGER,
+            };
             connection.as_mut().graceful_shutdown();
             tokio::select! {
+                // First of all: else the GOAWAY may never be written.
+                biased;
                 ended = connection.as_mut() => ended,
                 () = activity.overdue(linger, linger) => Ok(()),
+                () = Deadline::after(within).passed() => Ok(()),
             }
         }
     };
@@ -204,8 +218,8 @@ fn caller(headers: &HeaderMap, client: Client, guest: &Guest, is_by_the_letter: 
     }
     let terms = &guest.terms;
     let named = match terms.client_address {
-        ClientAddress::Forwarded => forwarded::by_forwarded(headers, terms.trusted_proxies()).ok(),
-        ClientAddress::XForwardedFor => forwarded::by_x_forwarded_for(headers, terms.trusted_proxies()).ok(),
+        ClientAddress::Forwarded => forwarded::by_forwarded(headers, &terms.trusted_proxies).ok(),
+        ClientAddress::XForwardedFor => forwarded::by_x_forwarded_for(headers, &terms.trusted_proxies).ok(),
         ClientAddress::Connection | ClientAddress::ProxyProtocol => client.address,
     };
     let standing = if guest.admits(named) { Standing::Welcome } else { Standing::Stranger };

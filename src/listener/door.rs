@@ -1,17 +1,20 @@
 //! Who may come in, who may stay, and who has to make room.
 //!
 //! Bounds are kept at the earliest moment at which the address is known: before a byte is read, or right after a proxy has
-//! said whom it speaks for. Nobody waits behind strangers who do nothing: a full house shows out who has been idle
-//! longest, and of those first who has never brought a genuine notification.
+//! said whom it speaks for. Nobody waits behind strangers: a full house shows out who has been idle longest, and first who has
+//! never brought a genuine notification; of these, after a while, even who is always in the middle of a request.
 
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -41,7 +44,8 @@ pub struct Door {
 pub(super) struct Terms {
     pub(super) limits: Limits,
     pub(super) client_address: ClientAddress,
-    trusted_proxies: Networks,
+    /// Who is believed about whom it speaks for.
+    pub(super) trusted_proxies: Networks,
     sources: Sources,
 }
 
@@ -53,6 +57,9 @@ pub(super) struct Guest {
     pub(super) activity: Activity,
     /// Cancelled when it has to make room.
     pub(super) shown_out: CancellationToken,
+    /// Its requests whose answers have not been taken yet.
+    pub(super) requests: AtomicUsize,
+    is_known: AtomicBool,
 }
 
 /// A connection that is not taken.
@@ -65,6 +72,8 @@ struct Book {
     next_number: u64,
     /// Guests that were asked to leave and have not left.
     leaving: usize,
+    /// When some were asked last because the house was full.
+    asked_at: Option<time::Instant>,
     /// Guests in their TLS handshake; smaller numbers came earlier.
     shaking: BTreeSet<u64>,
     /// How many guests count for an address.
@@ -73,6 +82,7 @@ struct Book {
 
 #[derive(Debug)]
 struct Entry {
+    came_at: time::Instant,
     activity: Activity,
     shown_out: CancellationToken,
     /// For which address it counts.
@@ -105,7 +115,7 @@ impl Door {
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Terms::of(config));
     }
 
-    /// Waits for a place. Who is turned away is so at once.
+    /// Waits for a place. Nobody waits to be turned away.
     ///
     /// # Cancel safety
     ///
@@ -132,7 +142,7 @@ impl Door {
             self.judge(terms, address)?;
         }
         let mut book = self.book();
-        let room = self.check_count(&book, terms, address).map_err(|failure| self.turn_away(failure))?;
+        let counted = self.check_count(&book, terms, address).map_err(|failure| self.turn_away(failure))?;
         if book.guests.len() >= terms.limits.connections_max.min(self.files_max) {
             let shown_out = book.make_room();
             drop(book);
@@ -142,6 +152,7 @@ impl Door {
         let number = book.next_number;
         book.next_number += 1;
         let entry = Entry {
+            came_at: time::Instant::now(),
             activity: Activity::new(),
             shown_out: CancellationToken::new(),
             address: None,
@@ -149,10 +160,12 @@ impl Door {
         };
         let (activity, shown_out) = (entry.activity.clone(), entry.shown_out.clone());
         book.guests.insert(number, entry);
-        book.count_for(number, room);
+        book.count_for(number, counted);
         drop(book);
         self.metrics.connections.inc();
-        Ok(Some(Guest { door: Arc::clone(self), number, terms: Arc::clone(terms), activity, shown_out }))
+        let (requests, is_known) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (door, terms) = (Arc::clone(self), Arc::clone(terms));
+        Ok(Some(Guest { door, number, terms, activity, shown_out, requests, is_known }))
     }
 
     /// Whether the list of sources lets it in.
@@ -240,12 +253,7 @@ impl Terms {
         }
     }
 
-    /// Who believes that a request's headers speak of the client.
-    pub(super) fn trusted_proxies(&self) -> &Networks {
-        &self.trusted_proxies
-    }
-
-    /// Clients on this machine are no strangers, and a proxy is many clients.
+    /// Clients on this machine are the operator's own, and a proxy is many clients.
     fn is_exempt(&self, address: IpAddr) -> bool {
         address.to_canonical().is_loopback() || self.trusted_proxies.contain(address)
     }
@@ -255,19 +263,20 @@ impl Book {
     /// Asks those to leave who have been idle longest, those first that have never brought anything genuine. A sixty-
     /// fourth at once, so that a flood does not pay for a search with every connection.
     fn make_room(&mut self) -> usize {
-        if self.leaving > 0 {
+        // Who was asked gets a moment. One that stays all the same does not keep the house full.
+        if self.leaving > 0 && self.asked_at.is_some_and(|asked_at| asked_at.elapsed() < PATIENCE) {
             return 0;
         }
-        let idle =
-            |(number, entry): (&u64, &Entry)| Some((entry.is_known, entry.activity.idle_since()?, *number));
-        let mut idle: Vec<_> = self.guests.iter().filter_map(idle).collect();
-        let wanted = (self.guests.len() / 64).max(1).min(idle.len());
-        if wanted < idle.len() {
-            idle.select_nth_unstable(wanted);
+        let spare = |(number, entry): (&u64, &Entry)| Some((entry.is_known, entry.spare_since()?, *number));
+        let mut spare: Vec<_> = self.guests.iter().filter_map(spare).collect();
+        let wanted = (self.guests.len() / 64).max(1).min(spare.len());
+        if wanted < spare.len() {
+            spare.select_nth_unstable(wanted);
         }
-        for (.., number) in &idle[..wanted] {
+        for (.., number) in &spare[..wanted] {
             self.show_out(*number);
         }
+        self.asked_at = Some(time::Instant::now());
         wanted
     }
 
@@ -301,7 +310,27 @@ impl Book {
     }
 }
 
+impl Entry {
+    /// Since when it could have been asked to leave; `None` if it cannot be, or was.
+    fn spare_since(&self) -> Option<time::Instant> {
+        let since = self.activity.idle_since().or_else(|| self.overstays().then_some(self.came_at));
+        since.filter(|_| !self.shown_out.is_cancelled())
+    }
+
+    /// Whether it has had its time to bring something genuine: then its requests do not protect it. Otherwise whoever always
+    /// has one open, at little cost, would keep its place for ever.
+    fn overstays(&self) -> bool {
+        !self.is_known && self.came_at.elapsed() >= PROBATION
+    }
+}
+
 impl Guest {
+    /// Whether it is to leave at once, in the middle of its requests.
+    pub(super) fn overstays(&self) -> bool {
+        self.shown_out.is_cancelled()
+            && self.door.book().guests.get(&self.number).is_some_and(Entry::overstays)
+    }
+
     /// A proxy has said whom the connection is made for.
     pub(super) fn announce(&self, client: IpAddr) -> Result<(), TurnedAway> {
         self.door.judge(&self.terms, client)?;
@@ -334,8 +363,21 @@ impl Guest {
         self.door.book().shaking.remove(&self.number);
     }
 
+    /// How many requests it may have open at once. Each costs some kilobytes, for as long as its answer is not taken: those
+    /// of strangers share a bound.
+    pub(super) fn requests_max(&self) -> usize {
+        if self.is_known.load(Ordering::Relaxed) {
+            return usize::MAX;
+        }
+        let connections = usize::try_from(self.door.metrics.connections.get()).unwrap_or_default();
+        (REQUESTS_MAX / connections.max(1)).max(1)
+    }
+
     /// It has brought a genuine notification: it does not count for its address any more, and makes room last.
-    pub(super) fn is_known(&self) {
+    pub(super) fn becomes_known(&self) {
+        if self.is_known.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let mut book = self.door.book();
         book.count_for_nobody(self.number);
         if let Some(entry) = book.guests.get_mut(&self.number) {
@@ -368,8 +410,14 @@ fn counted_for(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Requests of all strangers together, more or less: 8,192 of some 7 KiB are 56 MiB.
+const REQUESTS_MAX: usize = 8192;
 /// Time between two looks for somebody idle in a full house.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Time for those to leave who were asked, before others are.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Time for a handshake and a first request that brings something genuine.
+const PROBATION: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -406,7 +454,7 @@ mod tests {
             guests.push(enter(&door));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        guests[0].is_known();
+        guests[0].becomes_known();
         let request = guests[1].activity.request();
         let full = |door: &Arc<Door>| door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none());
         let all = |guests: &[Guest]| shown_out(&guests.iter().collect::<Vec<_>>());
@@ -425,6 +473,40 @@ mod tests {
         drop(request);
         assert!(!guests[0].shown_out.is_cancelled(), "known");
         assert_eq!(door.metrics.connections.get(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_do_not_protect_who_never_brings_anything() {
+        let door = door(3);
+        let guests = [enter(&door), enter(&door), enter(&door)];
+        let full = || assert!(door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none()));
+        let all = || shown_out(&guests.iter().collect::<Vec<_>>());
+        guests[0].becomes_known();
+        let _requests = [guests[1].activity.request(), guests[2].activity.request()];
+        tokio::time::advance(PROBATION).await;
+        full();
+        assert_eq!(all(), [1], "before a known one that is idle");
+        assert!(guests[1].overstays() && !guests[0].overstays() && !guests[2].overstays());
+        full();
+        assert_eq!(all(), [1], "it gets a moment");
+        tokio::time::advance(PATIENCE).await;
+        full();
+        assert_eq!(all(), [1, 2], "but does not keep the house full");
+        tokio::time::advance(PATIENCE).await;
+        full();
+        assert_eq!(all(), [0, 1, 2]);
+        assert!(!guests[0].overstays(), "its requests are answered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_protect_who_has_just_come() {
+        let door = door(2);
+        let guests = [enter(&door), enter(&door)];
+        guests[0].becomes_known();
+        let _requests = [guests[0].activity.request(), guests[1].activity.request()];
+        tokio::time::advance(PROBATION - Duration::from_millis(1)).await;
+        assert!(door.try_enter(&door.terms(), None).is_ok_and(|guest| guest.is_none()));
+        assert_eq!(shown_out(&[&guests[0], &guests[1]]), [0; 0]);
     }
 
     #[tokio::test]
@@ -456,7 +538,7 @@ mod tests {
         assert!(announce("192.0.2.1").is_err());
         let _here =
             [announce("127.0.0.1"), announce("127.0.0.1"), announce("127.0.0.1").map_err(|_| panic!("here"))];
-        first.is_known();
+        first.becomes_known();
         let _again = announce("2001:db8:1:2::3").expect("a known one does not count");
         let book = door.book();
         assert_eq!(book.addresses.values().sum::<usize>(), 5);

@@ -154,7 +154,9 @@ fn take(passed: &mut ListenFd, index: usize) -> io::Result<Socket> {
 /// A file that an earlier run has left is replaced; one that somebody listens on is not.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let is_left = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if is_left && std::os::unix::net::UnixStream::connect(path).is_err() {
+    // Any other failure, such as one of permission, does not say that nobody listens.
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_left && std::os::unix::net::UnixStream::connect(path).is_err_and(refused) {
         fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path)?;

@@ -154,5 +154,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     }
 }
 
-/// What hyper is given instead: it looks at a head only when that has an end.
-const SPOILT: &[u8] = b"\0\r\n\r\n";
+/// What hyper is given instead: it looks at a head only when that has an end. In the extension of a chunk it is the line
+/// feed that it refuses.
+const SPOILT: &[u8] = b"\0\n\r\n\r\n";

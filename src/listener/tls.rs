@@ -22,6 +22,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+pub(crate) use self::pem::certificates;
 pub use self::{
     challenge::{Challenge, is_challenge},
     clients::{AuthoritiesError, ClientAuthorities},
@@ -81,7 +82,7 @@ pub enum TlsError {
     /// Clients look for their host among the names, and find none.
     #[error("the certificate names no host (subjectAltName)")]
     Nameless,
-    /// Its dates cover no more than its issuer's.
+    /// Its issuer's certificate has ended, or has not begun.
     #[error("the issuer of the certificate is not valid now: the second certificate of the file")]
     IssuerOutdated,
     /// Clients could not get from the certificate to the last one of the file.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, task};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     admin::{News, Reload},
+    blocking::off_thread,
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
@@ -79,7 +80,7 @@ impl Reloader {
         let at = SystemTime::now();
         let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.config));
         let served = self.certificates.as_ref().map(Certificates::digests).unwrap_or_default();
-        let problems = match blocking(move || prepare(&source, &running, &served)).await {
+        let problems = match off_thread(move || prepare(&source, &running, &served)).await {
             Ok(prepared) => {
                 self.adopt(prepared);
                 Vec::new()
@@ -122,7 +123,7 @@ impl Reloader {
     async fn look(&mut self) {
         let Some(certificates) = &mut self.certificates else { return };
         let files = certificates.files();
-        let found = blocking(move || files.iter().map(Pem::read).collect()).await;
+        let found = off_thread(move || files.iter().map(Pem::read).collect()).await;
         certificates.found(found, SystemTime::now());
         let refused = certificates.refused();
         self.news.send_if_modified(|news| {
@@ -183,14 +184,6 @@ fn words(problems: &[Problem]) -> String {
     }
     let words: Vec<String> = problems.iter().map(Problem::to_string).collect();
     words.join("; ")
-}
-
-/// Files may lie on a file system that hangs.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
 }
 
 /// A change is taken at the second look that sees it; it is to be noticed within 10 s.

@@ -13,6 +13,7 @@ use super::{Standing, reply::Refusal};
 pub(super) fn hear<B>(request: &Request<B>, standing: Standing) -> Result<(), Refusal> {
     match standing {
         Standing::Stranger => Err(Refusal::Stranger),
+        Standing::Crowding => Err(Refusal::Crowding),
         Standing::Welcome if has_one_host(request) && has_one_end(request.headers()) => Ok(()),
         Standing::Welcome | Standing::Garbled => Err(Refusal::Garbled),
     }

@@ -35,6 +35,8 @@ pub(super) enum Reply {
 pub(super) enum Refusal {
     #[error("the request is not by the letter of HTTP")]
     Garbled,
+    #[error("its connection has too many requests open")]
+    Crowding,
     #[error("the client is not one of server.sources")]
     Stranger,
     #[error("no such path")]
@@ -110,6 +112,7 @@ impl Reply {
             Self::Echo(_) | Self::Accepted(_) | Self::Healthy => false,
             Self::Refusal(refusal) => match refusal {
                 Refusal::Garbled
+                | Refusal::Crowding
                 | Refusal::Unsupported
                 | Refusal::TooLarge
                 | Refusal::TooSlow
@@ -136,7 +139,7 @@ impl Refusal {
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable(_) | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::NoRoom | Self::Crowding => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -162,7 +165,7 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         Refusal::MethodNotAllowed(methods) => {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
-        Refusal::Unavailable(_) | Refusal::NoRoom => {
+        Refusal::Unavailable(_) | Refusal::NoRoom | Refusal::Crowding => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         Refusal::Garbled

@@ -10,6 +10,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -217,7 +219,7 @@ impl Drop for Scene {
 
 /// One connection that is kept, and on which notifications are posted all the time; ends when dropped.
 struct Posting {
-    accepted: Arc<std::sync::atomic::AtomicU64>,
+    accepted: Arc<AtomicU64>,
     tasks: JoinSet<()>,
 }
 
@@ -226,7 +228,7 @@ impl Posting {
         let root = scene.pebble.root().await;
         let stream = scene.connect(&root, DOMAIN).await.expect("there is a certificate");
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
-        let accepted = Arc::<std::sync::atomic::AtomicU64>::default();
+        let accepted = Arc::<AtomicU64>::default();
         let (counted, mut tasks) = (Arc::clone(&accepted), JoinSet::new());
         tasks.spawn(async { drop(driver.await) });
         tasks.spawn(async move {
@@ -237,7 +239,7 @@ impl Posting {
                 let answer = sender.send_request(request).await.expect("the connection stays");
                 assert_eq!(answer.status(), 202);
                 // An empty body leaves nothing to read.
-                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                counted.fetch_add(1, Ordering::Relaxed);
             }
         });
         Self { accepted, tasks }
@@ -254,11 +256,11 @@ impl Posting {
     }
 
     fn accepted(&self) -> u64 {
-        self.accepted.load(std::sync::atomic::Ordering::Relaxed)
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
 /// Half of it is before the renewal.
 const SHORT: u64 = 20;
-const BOUND: std::time::Duration = std::time::Duration::from_secs(40);
+const BOUND: Duration = Duration::from_secs(40);

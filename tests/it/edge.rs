@@ -54,3 +54,6 @@ impl Memory {
 async fn resident(daemon: &Daemon) -> f64 {
     daemon.metrics().await.get("process_resident_memory_bytes")
 }
+
+/// A good body of twelve bytes.
+const BODY: &str = r#"{"value":[]}"#;

@@ -9,9 +9,6 @@ mod suites;
 
 use std::path::Path;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
 use crate::support::certs::Pair;
 
 const REFUSED: &str = r#"graphhook_connections_failed_total{reason="tls_error"}"#;
@@ -25,9 +22,4 @@ fn further(directory: &Path, pairs: &[(&str, &Pair)]) -> String {
         format!("{{ certificate = \"{}\", private_key = \"{}\" }}", certificate.display(), key.display())
     });
     format!("[{}]", entries.collect::<Vec<_>>().join(", "))
-}
-
-/// What a client sees of a pair first.
-fn der(pair: &Pair) -> Vec<u8> {
-    CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate").to_vec()
 }

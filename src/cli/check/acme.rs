@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{Report, Verdict};
+use super::{Report, Verdict, certificates::days};
 use crate::{
     acme::{
         held::NotHeld,
@@ -52,13 +52,12 @@ impl Report {
         let life = identity.facts.not_after - identity.facts.not_before;
         match identity.fit(SystemTime::now()) {
             Ok(left) => {
-                let days = left.as_secs() / (24 * 60 * 60);
                 let is_late = i64::try_from(left.as_secs()).is_ok_and(|left| left < life / 6);
                 let (verdict, words) = match is_late {
                     false => (Verdict::Ok, String::new()),
                     true => (Verdict::Warning, ": its renewal fails, see the log and /status".to_owned()),
                 };
-                self.add(CHECK, verdict, format!("{domain}: {days} days left{words}"));
+                self.add(CHECK, verdict, format!("{domain}: {} days left{words}", days(left)));
             }
             Err(error) => {
                 let words = format!("{domain}: {}; see the log and /status for why", Chain(&error));

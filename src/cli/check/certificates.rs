@@ -82,7 +82,7 @@ fn advice(error: &TlsError) -> &'static str {
     }
 }
 
-fn days(time: Duration) -> u64 {
+pub(super) fn days(time: Duration) -> u64 {
     time.as_secs() / (24 * 60 * 60)
 }
 

@@ -9,7 +9,7 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use super::pem::certificates;
+use super::certificates;
 
 /// Authorities, at least one: a client must be certified by one of them.
 #[derive(Clone)]

@@ -73,7 +73,7 @@ impl Digest {
 }
 
 /// All certificates of a text; none is an error.
-pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>()?;
     if found.is_empty() { Err(Error::NoItemsFound) } else { Ok(found) }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{BOUND, DOMAIN, Plan, Scene};
+use crate::support::daemon::Configuration;
 use crate::support::eventually::eventually_within;
 
 #[tokio::test]
@@ -24,8 +25,7 @@ async fn a_restart_orders_nothing() {
 async fn a_daemon_killed_at_any_moment_begins_again() {
     // The account is written first, the certificate second.
     for point in ["AcmeBeforeSave", "AcmeMidSave", "AcmeMidSave:2"] {
-        let killed =
-            |configuration: crate::support::daemon::Configuration| configuration.env("FAIL_POINT", point);
+        let killed = |configuration: Configuration| configuration.env("FAIL_POINT", point);
         let mut scene = Scene::spawn(Plan::default(), killed).await;
         let status = scene.daemon.wait_exit().await;
         assert_eq!(status.code(), None, "{point} was never reached\n{}", scene.daemon.log());
@@ -69,9 +69,7 @@ async fn what_is_damaged_is_set_aside_and_obtained_anew() {
 
 #[tokio::test]
 async fn nothing_is_ordered_that_cannot_be_kept() {
-    let cache = |configuration: crate::support::daemon::Configuration| {
-        configuration.set("server.tls", "cache", "\"/dev/null/acme\"")
-    };
+    let cache = |configuration: Configuration| configuration.set("server.tls", "cache", "\"/dev/null/acme\"");
     let scene = Scene::with(Plan::default(), cache).await;
     scene.eventually_fails("cannot make /dev/null/acme").await;
     assert_eq!(scene.front.orders().len(), 0);

@@ -110,7 +110,7 @@ async fn a_connection_has_an_end_however_busy() {
     }
 }
 
-/// The budget of memory that ARCHITECTURE.md states: 64 MiB idle, 128 with 1,000 connections, 256 with 4,000.
+/// The budget of memory that docs/edge.md states: 64 MiB idle, 128 with 1,000 connections, 256 with 4,000.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_connections_stay_within_their_budget() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);

@@ -25,6 +25,20 @@ async fn both_versions_of_the_header_name_the_client() {
     assert_eq!(post(&local, [created("a health check")]).await.status, 202);
 }
 
+/// The list of sources is for clients, and the proxy speaks for none.
+#[tokio::test]
+async fn health_checks_of_a_proxy_pass_whatever_the_sources() {
+    let configuration = behind_proxy(Daemon::configure().without_broker(), "proxy_protocol")
+        .set("server.sources", "mode", "\"enforce\"")
+        .set("server.sources", "networks", r#"["203.0.113.0/24"]"#);
+    let daemon = configuration.start().await;
+    for itself in [&b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"[..], b"PROXY UNKNOWN\r\n"] {
+        assert!(daemon.client().saying([itself]).connect().await.is_ok(), "{}", itself.escape_ascii());
+    }
+    assert!(daemon.client().saying(header("203.0.113.9")).connect().await.is_ok());
+    assert!(daemon.client().saying(header("192.0.2.7")).connect().await.is_err());
+}
+
 #[tokio::test]
 async fn without_a_good_header_there_is_no_connection() {
     let daemon = behind_proxy(Daemon::configure().without_broker(), "proxy_protocol").start().await;

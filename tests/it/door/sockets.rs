@@ -1,7 +1,6 @@
 //! Unix sockets, and sockets that systemd passes.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use hyper::Method;
@@ -9,7 +8,7 @@ use hyper::Method;
 use crate::support::daemon::Daemon;
 use crate::support::eventually::eventually;
 use crate::support::graph::{PATH, collection, created, post};
-use crate::support::https;
+use crate::support::{https, ports};
 
 #[tokio::test]
 async fn a_proxy_may_come_by_a_unix_socket() {
@@ -53,11 +52,7 @@ async fn a_unix_socket_in_use_is_left_alone() {
 /// The real `systemd-socket-activate` opens the socket and starts the daemon at the first connection.
 #[tokio::test]
 async fn sockets_of_systemd_take_the_place_of_the_configured_ones() {
-    let ports = [(); 2].map(|()| {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        free.local_addr().expect("bound").port()
-    });
-    let [public, admin] = ports;
+    let [public, admin] = ports::free();
     let daemon = Daemon::configure()
         .without_broker()
         // An address that cannot be bound shows that it is not tried.

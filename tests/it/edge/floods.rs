@@ -7,6 +7,7 @@ use super::http2::{body, head, post};
 use super::{Memory, daemon};
 use crate::faults::{GRAPH_WAITS, Scene};
 use crate::support::daemon::Daemon;
+use crate::support::eventually::eventually;
 use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, INITIAL_WINDOW_SIZE, PING, PRIORITY,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, fields, frame, integer, setting,
@@ -162,6 +163,22 @@ async fn heads_that_wait_for_their_bodies_take_little() {
         open.push(frames);
     }
     memory.check(&daemon).await;
+}
+
+/// A client that passes over GOAWAY, does not answer the PING behind it and always has a request open.
+#[tokio::test]
+async fn who_goes_on_after_goaway_has_an_end() {
+    let configuration = Daemon::configure().without_broker().set("server", "answer_within", "\"500ms\"");
+    let daemon = configuration.set("server.limits", "connection_within", "\"1s\"").start().await;
+    let mut frames = Frames::open(&daemon.client()).await;
+    frames.send(head(1)).await;
+    let mut streams = (3..).step_by(2);
+    let ended = async || {
+        let stream = streams.next()?;
+        let goes_on = frames.try_send([head(stream), body(stream - 2)].concat()).await;
+        (!goes_on).then_some(())
+    };
+    eventually("the end of the connection", ended).await;
 }
 
 /// All of it at once, again and again, while Graph goes on.

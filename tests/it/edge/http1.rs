@@ -66,5 +66,3 @@ async fn answer(daemon: &Daemon, pieces: impl IntoIterator<Item = &[u8]>) -> Vec
 
 /// Asks for the end of the connection, so that no test waits for it.
 const LAST: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-/// A good body of twelve bytes.
-const BODY: &str = r#"{"value":[]}"#;

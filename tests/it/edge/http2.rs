@@ -7,7 +7,7 @@ mod manners;
 
 use std::fmt::Display;
 
-use super::{check_nothing_was_seen, daemon};
+use super::{BODY, check_nothing_was_seen, daemon};
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, fields, frame,
 };
@@ -130,7 +130,5 @@ pub(super) fn hidden(stream: u32) -> Vec<u8> {
     frame(DATA, END_STREAM, stream, collection([created("hidden")]))
 }
 
-/// A good body of twelve bytes.
-const BODY: &str = r#"{"value":[]}"#;
 /// The stream of the last request of a case.
 const LAST: u32 = 99;

@@ -5,8 +5,6 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -57,7 +55,7 @@ impl Scene {
 
     /// Waits, ten seconds at most, until new connections are shown this pair.
     async fn eventually_shows(&self, pair: &Pair) {
-        let wanted = der(pair);
+        let wanted = pair.der();
         eventually("the new certificate", async || (shown(&self.client()).await == wanted).then_some(()))
             .await;
     }
@@ -82,10 +80,6 @@ fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).expect("written");
     fs::rename(beside, path).expect("renamed");
-}
-
-pub(super) fn der(pair: &Pair) -> Vec<u8> {
-    CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate").to_vec()
 }
 
 /// The certificate that a new connection is shown; the handshake proves that the daemon has its key.
@@ -151,7 +145,7 @@ async fn a_new_certificate_is_taken_without_a_signal() {
     let refused = scene.daemon.metrics().await.get(REFUSED);
     fs::write(&key, &key_first.key).expect("written");
     scene.eventually_refuses(refused).await;
-    assert_eq!(shown(&scene.client()).await, der(&linked));
+    assert_eq!(shown(&scene.client()).await, linked.der());
     fs::write(&certificate, &key_first.certificate).expect("written");
     scene.eventually_shows(&key_first).await;
 
@@ -161,11 +155,11 @@ async fn a_new_certificate_is_taken_without_a_signal() {
     fs::write(&certificate, &half.certificate[..half.certificate.len() / 2]).expect("written");
     fs::write(&key, &half.key).expect("written");
     scene.eventually_refuses(refused).await;
-    assert_eq!(shown(&scene.client()).await, der(&key_first));
+    assert_eq!(shown(&scene.client()).await, key_first.der());
     fs::write(&certificate, &half.certificate).expect("written");
     scene.eventually_shows(&half).await;
 
-    let whole = [&first, &in_place, &renamed, &linked, &key_first, &half].map(der);
+    let whole = [&first, &in_place, &renamed, &linked, &key_first, &half].map(Pair::der);
     assert_eq!(visitors.stop().await, BTreeSet::from(whole));
     assert_eq!(post(&kept, [created("after")]).await.status, 202);
     assert_eq!(kept.opened(), 1, "a kept connection was dropped");
@@ -184,7 +178,7 @@ async fn the_end_of_the_new_certificate_is_shown() {
     let pair = scene.authority.server_for(&["localhost", "hooks.example.com"]);
     pair.write(&scene.live("cert.pem"), &scene.live("key.pem"));
     reload_well(&scene.daemon).await;
-    assert_eq!(shown(&scene.client()).await, der(&pair), "a reload takes it at once");
+    assert_eq!(shown(&scene.client()).await, pair.der(), "a reload takes it at once");
     let after = scene.daemon.metrics().await;
     let ends = |host: &str| after.find(&series(host));
     assert_eq!((ends("127.0.0.1"), ends("::1")), (None, None));
@@ -238,7 +232,7 @@ async fn a_bad_certificate_is_refused_and_the_old_one_stays() {
             refused.as_str().is_some_and(|refused| refused.contains(words)).then_some(())
         })
         .await;
-        assert_eq!(shown(&scene.client()).await, der(&first), "{words}");
+        assert_eq!(shown(&scene.client()).await, first.der(), "{words}");
         // A look may fall between the two files, once.
         let complaints = scene.daemon.log().matches(REFUSAL).count();
         assert!((index + 1..=2 * (index + 1)).contains(&complaints), "{}", scene.daemon.log());
@@ -246,7 +240,7 @@ async fn a_bad_certificate_is_refused_and_the_old_one_stays() {
         let last = reload(&scene.daemon).await;
         assert!(last["message"].as_str().is_some_and(|message| message.contains(words)), "{last}");
         assert_eq!(scene.daemon.metrics().await.get(SUCCESSFUL), 0.0);
-        assert_eq!(shown(&scene.client()).await, der(&first), "{words}");
+        assert_eq!(shown(&scene.client()).await, first.der(), "{words}");
     }
     good.write(&scene.live("cert.pem"), &scene.live("key.pem"));
     scene.eventually_shows(&good).await;
@@ -270,7 +264,7 @@ async fn an_expired_certificate_is_served_until_a_better_one_comes() {
     eventually("the new certificate", async || {
         let stream = scene.client().connect().await.ok()?;
         let shown = stream.get_ref().1.peer_certificates()?.first()?.to_vec();
-        (shown == der(&good)).then_some(())
+        (shown == good.der()).then_some(())
     })
     .await;
 }

@@ -56,7 +56,7 @@ impl Scene {
     }
 
     async fn eventually_shows(&self, name: &str, pair: &Pair) {
-        let wanted = super::certificates::der(pair);
+        let wanted = pair.der();
         eventually("the new certificate", async || (self.shown(name).await == wanted).then_some(())).await;
     }
 

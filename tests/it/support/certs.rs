@@ -9,6 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// A certificate authority that nobody else trusts.
 pub struct Authority {
@@ -130,6 +132,11 @@ impl Authority {
 }
 
 impl Pair {
+    /// What a client sees of it first.
+    pub fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate").to_vec()
+    }
+
     /// Writes both files; the certificate first, as most tools that renew certificates do.
     pub fn write(&self, certificate: &Path, key: &Path) {
         fs::write(certificate, &self.certificate).expect("the certificate can be written");

@@ -3,7 +3,7 @@
 use rustls::version::{TLS12, TLS13};
 use tempfile::TempDir;
 
-use super::{REFUSED, der, further};
+use super::{REFUSED, further};
 use crate::reload::reload_well;
 use crate::support::certs::{Authority, Pair};
 use crate::support::daemon::{Configuration, Daemon};
@@ -55,10 +55,10 @@ async fn a_client_sees_the_certificate_of_the_host_it_asks_for() {
             ("unknown.example", &scene.default),
         ] {
             let visit = visitor.of(name).visit().await.expect("a handshake");
-            assert_eq!(visit.certificate, der(pair), "{name}");
+            assert_eq!(visit.certificate, pair.der(), "{name}");
         }
         let nameless = visitor.of_none().visit().await.expect("a handshake");
-        assert_eq!(nameless.certificate, der(&scene.default));
+        assert_eq!(nameless.certificate, scene.default.der());
     }
 }
 

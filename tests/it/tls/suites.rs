@@ -12,7 +12,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 
-use super::{der, further};
+use super::further;
 use crate::support::certs::{Authority, Pair};
 use crate::support::daemon::Daemon;
 use crate::support::visitor::Visitor;
@@ -73,7 +73,7 @@ async fn check(
     let visit = visitor.visit().await.unwrap_or_else(|error| panic!("{version:?} {suite:?}: {error}"));
     assert_eq!(visit.version, version.version);
     assert!(suite.is_none_or(|suite| visit.suite == suite), "{suite:?}: {visit:?}");
-    assert_eq!(visit.certificate, der(pair));
+    assert_eq!(visit.certificate, pair.der());
 }
 
 /// The key as PKCS#1 or SEC1: the octet string that is the third element of PKCS#8.

@@ -1,7 +1,8 @@
 //! Where a body ends: lengths and chunks.
 
 use super::Then::{Closes, GoesOn, MayGoOn, Refused};
-use super::{BODY, Then, check};
+use super::{Then, check};
+use crate::edge::BODY;
 use crate::support::graph::PATH;
 
 /// A POST with these lines, and what stands behind them.
@@ -128,6 +129,8 @@ async fn chunks_have_a_plain_size_or_the_request_is_refused() {
         size("1000000000000000c", Refused),
         size("fffffffffffffffff", Refused),
         size("c;a\rb", Refused),
+        size("c;a\nb", Refused),
+        chunked(&format!("c\r\n{BODY}\r\n0;a\n\r\n"), Refused),
         size("c\r", Refused),
         size("c\r\r", Refused),
         size("b", Refused),

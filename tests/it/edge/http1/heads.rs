@@ -1,7 +1,8 @@
 //! The head of a request: its first line, its fields, its ends of lines.
 
 use super::Then::{Closes, GoesOn, Refused};
-use super::{BODY, Then, check};
+use super::{Then, check};
+use crate::edge::BODY;
 use crate::support::graph::PATH;
 
 /// A good POST but for its first line; `PATH` stands for the path.
