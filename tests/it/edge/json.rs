@@ -1,10 +1,8 @@
 //! JSON that is meant to hurt (N9): each body costs itself, and no more than the time of a request.
 
 use std::fmt::Write;
-use std::time::Instant;
 
 use super::{Memory, daemon};
-use crate::faults::GRAPH_WAITS;
 use crate::support::daemon::{Daemon, SECRET};
 use crate::support::graph::{PATH, collection, created, post};
 
@@ -127,11 +125,9 @@ async fn json_that_is_meant_to_hurt_does_not() {
     let (client, neighbour) = (daemon.client(), daemon.client());
     for (what, body, verdict) in shapes().into_iter().chain(texts()) {
         let before = Counts::of(&daemon).await;
-        let begun = Instant::now();
-        // Somebody genuine at the same time, for whom it must not take longer than Graph waits.
+        // Somebody genuine at the same time, who would be told 503 if it took too long.
         let (reply, beside) =
             tokio::join!(client.post(PATH, &[], body), post(&neighbour, [created("neighbour")]));
-        assert!(begun.elapsed() < GRAPH_WAITS, "{what} took {:?}", begun.elapsed());
         assert_eq!(beside.status, 202, "beside {what}");
         let after = Counts::of(&daemon).await;
         let counts = Counts {
