@@ -41,6 +41,24 @@ async fn one_address_takes_no_more_than_its_share() {
     eventually_within(Duration::from_secs(10), "a place", async || greedy.connect().await.ok()).await;
 }
 
+#[tokio::test]
+async fn a_reload_changes_the_bounds_and_drops_nobody() {
+    let mut daemon = behind_proxy(Daemon::configure().without_broker(), "proxy_protocol")
+        .set("server.limits", "connections_per_address", "1")
+        .start()
+        .await;
+    let client = daemon.client().saying(header("203.0.113.9"));
+    let mut first = client.raw().await;
+    assert!(client.connect().await.is_err(), "a second of the same address");
+    daemon.reconfigure(|configuration| configuration.set("server.limits", "connections_per_address", "2"));
+    daemon.signal("HUP");
+    daemon.eventually_logs("configuration reloaded").await;
+    let _second = client.raw().await;
+    assert!(client.connect().await.is_err(), "a third");
+    first.send("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert!(first.read_past("ok\n").await.starts_with(b"HTTP/1.1 200 "));
+}
+
 /// N3 and N4: silence in the middle of a handshake, more of it than there may be, and Graph goes on. The bound of
 /// connections is out of reach here: it is the handshakes' own that makes the oldest go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
