@@ -54,7 +54,7 @@ pub(super) async fn serve(
     let owed = Deadline::after(guest.terms.limits.handshake_within);
     let begun = tokio::select! {
         begun = owed.limit(begin(stream, peer, &guest, shared)) => begun,
-        () = stop.cancelled() => return,
+        () = after_a_first_word(&stop, &guest.activity) => return,
         () = guest.shown_out.cancelled() => return,
     };
     let failure = match begun {
@@ -180,7 +180,7 @@ async fn http<S>(
     let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
-        () = closing.cancelled() => Err(LINGER),
+        () = after_a_first_word(&closing, activity) => Err(LINGER),
         () = aged(activity, limits) => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
         () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
@@ -207,6 +207,17 @@ async fn http<S>(
     };
     if let Err(error) = ended {
         debug!(%error, "a connection broke");
+    }
+}
+
+/// Waits for the end of a connection that has been used, or until one that has not could have been. Who connected just
+/// before the stop was let in, and has a request in hand: nobody else can answer it, even if systemd keeps the socket open
+/// for our successor.
+async fn after_a_first_word(closing: &CancellationToken, activity: &Activity) {
+    closing.cancelled().await;
+    if activity.is_new() {
+        // Late or not, it ends now.
+        let (Ok(()) | Err(_)) = Deadline::after(LINGER).limit(activity.busy()).await;
     }
 }
 
