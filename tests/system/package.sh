@@ -247,6 +247,11 @@ a_purge_with_an_empty_spool_leaves_nothing_of_its_own() {
 # By systemd, which can do what a container's runtime does: another root that cannot be written, another user, no
 # privilege, one volume.
 the_image_of_a_container_runs_read_only_as_nobody() {
+    # Nothing is in it that could be called but the program.
+    is "$(find /root/image -path '*bin/*' -type f -printf '/%P ')" '/usr/bin/graphhook '
+    is "$(stat -c %u:%a /root/image/var/lib/graphhook)" 65532:700
+    # Systemd wants the number to have a name.
+    adduser --system --group --uid 65532 --no-create-home --quiet image 2>/dev/null
     mkdir -p /run/image/settings /run/image/state
     install -m 644 /etc/graphhook/tls/*.pem /etc/graphhook/secrets/mail /run/image/settings/
     cat >/run/image/settings/config.toml <<'END'
