@@ -5,6 +5,7 @@ mod admin;
 mod cli;
 mod crash;
 mod delivery;
+mod documents;
 mod door;
 mod edge;
 mod faults;
