@@ -205,8 +205,8 @@ mod tests {
             heart.idle().await;
         }
         assert_eq!(begun.elapsed(), Duration::from_secs(3));
-        let waited =
-            tokio::time::timeout(Duration::from_secs(3600), Hearts::default().heart(Part::Replay).idle());
+        let mut unheard = Hearts::default().heart(Part::Replay);
+        let waited = tokio::time::timeout(Duration::from_secs(3600), unheard.idle());
         assert!(waited.await.is_err());
         assert_eq!(Hearts::default().stuck(Instant::now() + Duration::from_secs(3600)), []);
     }

@@ -161,13 +161,14 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         systemd: Arc::clone(&systemd),
         view: Arc::clone(&view),
     };
-    let herald = Herald {
+    let mut herald = Herald {
         systemd: Arc::clone(&systemd),
         view: Arc::clone(&view),
         hearts: hearts.clone(),
         watchdog,
         metrics: Arc::clone(&metrics),
         stopping: stopping.clone(),
+        told: String::new(),
     };
 
     let mut tasks = Tasks::default();
@@ -189,7 +190,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         warnings = warnings.len(),
         "graphhook is serving"
     );
-    systemd.ready(&view.line()).await;
+    herald.told = view.line();
+    systemd.ready(&herald.told).await;
     tasks.start(Part::Herald, |stop| herald.run(stop));
 
     let failed = tokio::select! {
@@ -345,10 +347,10 @@ impl Tasks {
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {
-                    warn!(event = "stop_part_late", part = part.as_str(), "did not end in time");
+                    warn!(event = "stop_part_late", part = part.as_str(), "a part of the daemon did not end in time");
                 },
                 signal = signals.stop() => {
-                    warn!(event = "stop_hurried", ?signal, part = part.as_str(), "hurried");
+                    warn!(event = "stop_hurried", ?signal, part = part.as_str(), "a second signal hurried the stop");
                     return;
                 }
             }

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn message_ids_stay_what_they_are() {
-        assert_eq!(message_id("spool_full").simple().to_string(), "x");
+        assert_eq!(message_id("spool_full").simple().to_string(), "cebd607e41bb88a087f5137e858bbc6e");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) struct Herald {
     pub(super) metrics: Arc<Metrics>,
     /// Cancelled when the daemon begins to stop.
     pub(super) stopping: CancellationToken,
+    /// The line that systemd has.
+    pub(super) told: String,
 }
 
 impl Systemd {
@@ -127,20 +129,24 @@ impl Herald {
         let (Some(()) | None) = stop.run_until_cancelled(self.work()).await;
     }
 
-    async fn work(self) {
+    async fn work(mut self) {
         let every = self.watchdog.map_or(LOOK_EVERY, |watchdog| LOOK_EVERY.min(watchdog / 4));
-        let (mut told, mut stuck) = (String::new(), Vec::new());
+        let mut stuck = Vec::new();
+        let mut looked = Instant::now();
         loop {
             let is_stopping = self.stopping.is_cancelled();
             if !is_stopping {
                 let line = self.view.line();
-                if line != told {
+                if line != self.told {
                     self.systemd.status(&line).await;
-                    told = line;
+                    self.told = line;
                 }
             }
             if self.watchdog.is_some() {
-                let silent = self.listen(&stuck);
+                // Who was stopped himself, or starved, has to give the others their turn before he judges them.
+                let is_late = looked.elapsed() > 2 * every;
+                looked = Instant::now();
+                let silent = if is_late { Vec::new() } else { self.listen(&stuck) };
                 if silent.is_empty() || is_stopping {
                     self.systemd.ping().await;
                     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
