@@ -77,6 +77,11 @@ impl Reload {
     pub fn new(at: SystemTime, ok: bool, message: String) -> Self {
         Self { at: humantime::format_rfc3339_seconds(at).to_string(), ok, message }
     }
+
+    /// Whether it is in force.
+    pub fn is_taken(&self) -> bool {
+        self.ok
+    }
 }
 
 #[derive(Serialize)]

@@ -158,17 +158,14 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
     let (loaded, source) = found
         .and_then(|source| source.load().map(|loaded| (loaded, source)))
         .map_err(|error| refuse(&error))?;
-    let levels = telemetry::start(loaded.config.log, environment).map_err(|error| {
+    let log = telemetry::start(loaded.config.log, environment).map_err(|error| {
         complain(&error);
         Failure::Configuration
     })?;
-    for warning in &loaded.warnings {
-        tracing::warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
-    }
-    match supervise::serve(loaded.config, source, levels).await {
+    match supervise::serve(loaded, source, &log).await {
         Ok(()) => Ok(()),
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "graphhook cannot go on");
+            tracing::error!(event = "cannot_go_on", error = %Chain(&error), "graphhook cannot go on");
             Err(match error {
                 // A newer program's spool stays as it is, however often we are started.
                 ServeError::Certificate { .. } | ServeError::Spool(SpoolError::Newer(_)) => {

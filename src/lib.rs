@@ -31,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod secret;
 pub mod deadline;
+pub mod heart;
 pub mod backoff;
 mod blocking;
 pub mod error;

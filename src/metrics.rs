@@ -96,6 +96,10 @@ pub struct Metrics {
     pub tls_reloads: Counters<TlsReload>,
     reload_successful: Gauge,
     reload_success_timestamp: Gauge,
+    /// Lines of the log that nobody took.
+    pub log_dropped: Counter,
+    /// When systemd's watchdog was last told that every part moves, unix time; 0 without a watchdog.
+    pub watchdog_last_ping: Gauge,
     conservation_error: Gauge,
     in_flight: Gauge,
 }
@@ -306,7 +310,7 @@ impl Route {
             Self::Handshake => &[200, 400],
             Self::Notifications => &[202, 400, 408, 413, 415, 503],
             Self::Health => &[200],
-            Self::Other => &[400, 403, 404, 405, 503],
+            Self::Other => &[400, 403, 404, 405, 500, 503],
         }
     }
 }
@@ -454,6 +458,13 @@ impl Metrics {
                     Unit::Seconds,
                     gauge.clone(),
                 );
+                gauge
+            },
+            log_dropped: counter(r, "log_dropped", "Lines of the log that nobody took in time"),
+            watchdog_last_ping: {
+                let gauge = Gauge::default();
+                let help = "When systemd's watchdog last heard from us, unix time; 0 without a watchdog";
+                r.register_with_unit("watchdog_last_ping_timestamp", help, Unit::Seconds, gauge.clone());
                 gauge
             },
             conservation_error: gauge(

@@ -9,6 +9,7 @@
 mod certificates;
 mod reload;
 pub mod signals;
+mod standing;
 mod systemd;
 
 use std::{
@@ -28,16 +29,19 @@ use self::{
     certificates::Certificates,
     reload::Reloader,
     signals::{Hangups, Signals},
+    standing::View,
+    systemd::{Herald, Systemd},
 };
 use crate::{
     acme::{Acme, Standings},
     admin::{Admin, News},
-    config::{Config, Source, TlsSource},
+    config::{Loaded, Problem, Source, TlsSource},
     deadline::Deadline,
     delivery::{
         Delivery,
         spool::{Keeper, Spool, SpoolError},
     },
+    heart::Hearts,
     listener::{
         Listener,
         door::Door,
@@ -46,7 +50,7 @@ use crate::{
         tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
-    telemetry::Levels,
+    telemetry::Logging,
     webhook::Webhook,
 };
 
@@ -84,12 +88,18 @@ pub enum ServeError {
 /// # Errors
 ///
 /// [`ServeError`] when it cannot start, or when a part of it fails for good.
-pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(), ServeError> {
+pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), ServeError> {
+    let Loaded { config, warnings, .. } = loaded;
+    warn_of(&warnings);
     let started = SystemTime::now();
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
+    log.count_dropped(&metrics.log_dropped);
+    let systemd = Arc::new(Systemd::find(source.environment()));
+    let watchdog = sd_notify::watchdog_enabled();
+    let hearts = watchdog.map_or_else(Hearts::default, Hearts::listened_to);
     let certificates = Certificates::load(&config.server.tls, &metrics)?;
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
     let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
@@ -108,26 +118,36 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         None => Socket::bind(&config.admin.listen.into(), "admin").await?,
     };
     let (acme, standings) = acme(&config.server.tls.source, served.as_ref(), &metrics).await?.unzip();
-    let addresses = sockets.iter().map(Socket::address);
+    let addresses: Vec<String> = sockets.iter().map(Socket::address).collect();
 
     let (news, told) = watch::channel(News::default());
     let stopping = CancellationToken::new();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
-        addresses: addresses.collect(),
-        served,
+        addresses: addresses.clone(),
+        served: served.clone(),
         acme: standings,
-        news: told,
+        news: told.clone(),
         started,
         stopping: stopping.clone(),
     };
+    let view = View {
+        addresses,
+        delivery: Arc::clone(&delivery),
+        metrics: Arc::clone(&metrics),
+        served,
+        news: told,
+    };
+    let view = Arc::new(view);
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
         Listener::new(sockets, acceptor, Arc::clone(&door), Arc::clone(&webhook), Arc::clone(&metrics));
     let stop_within = config.server.stop_within;
+    let brokers: Vec<&str> = config.broker.urls.iter().map(|url| url.shown.as_str()).collect();
+    let brokers = brokers.join(" ");
     let reloader = Reloader {
         source: Arc::new(source),
         config: Arc::new(config),
@@ -135,23 +155,44 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         hangups,
         door,
         webhook,
-        levels,
+        levels: log.levels(),
         metrics: Arc::clone(&metrics),
         news,
+        systemd: Arc::clone(&systemd),
+        view: Arc::clone(&view),
+    };
+    let mut herald = Herald {
+        systemd: Arc::clone(&systemd),
+        view: Arc::clone(&view),
+        hearts: hearts.clone(),
+        watchdog,
+        metrics: Arc::clone(&metrics),
+        stopping: stopping.clone(),
+        told: String::new(),
     };
 
     let mut tasks = Tasks::default();
-    tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
-    tasks.start(Part::Broker, |stop| connector.run(stop));
-    tasks.start(Part::Replay, |stop| replay.run(stop));
+    tasks.start(Part::Spool, |stop| keep(spool, keeper.listened_to(&hearts), stop));
+    tasks.start(Part::Broker, |stop| connector.listened_to(&hearts).run(stop));
+    tasks.start(Part::Replay, |stop| replay.listened_to(&hearts).run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
-    tasks.start(Part::Listener, |stop| listener.run(stop));
+    tasks.start(Part::Listener, |stop| listener.listened_to(&hearts).run(stop));
     if let Some(acme) = acme {
         tasks.start(Part::Acme, |stop| acme.run(stop));
     }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
-    info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
-    systemd::ready();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listeners = view.addresses.join(" "),
+        brokers,
+        spool = view.delivery.spool_state().as_str(),
+        spool_items = metrics.spool_items.get(),
+        warnings = warnings.len(),
+        "graphhook is serving"
+    );
+    herald.told = view.line();
+    systemd.ready(&herald.told).await;
+    tasks.start(Part::Herald, |stop| herald.run(stop));
 
     let failed = tokio::select! {
         signal = signals.stop() => {
@@ -159,13 +200,13 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
             None
         }
         (part, ended) = tasks.ended() => {
-            error!(part = part.as_str(), ?ended, "a part of the daemon ended by itself");
+            error!(event = "part_ended", part = part.as_str(), ?ended, "a part of the daemon ended by itself");
             Some(part)
         }
     };
-    systemd::stopping();
     stopping.cancel();
-    tasks.stop_all(stop_within, &mut signals).await;
+    systemd.stopping().await;
+    tasks.stop_all(stop_within, &mut signals, &systemd).await;
     balance(&metrics);
     failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
 }
@@ -182,6 +223,13 @@ async fn acme(
         None => None,
     };
     Ok(Some(Acme::open(config.clone(), http, served, metrics)))
+}
+
+/// Logs what works but deserves a look.
+fn warn_of(warnings: &[Problem]) {
+    for warning in warnings {
+        warn!(event = "config_warning", key = %warning.key, origin = %warning.origin, "{}", warning.message);
+    }
 }
 
 /// The spool's thread, as a task.
@@ -215,11 +263,20 @@ enum Part {
     Broker,
     Spool,
     Admin,
+    Herald,
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 7] =
-        [Self::Reload, Self::Acme, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
+    const STOP_ORDER: [Self; 8] = [
+        Self::Reload,
+        Self::Acme,
+        Self::Listener,
+        Self::Replay,
+        Self::Broker,
+        Self::Spool,
+        Self::Admin,
+        Self::Herald,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -230,6 +287,17 @@ impl Part {
             Self::Broker => "broker connection",
             Self::Spool => "spool",
             Self::Admin => "admin listener",
+            Self::Herald => "word to systemd",
+        }
+    }
+
+    /// What its stop waits for, if that can take long.
+    fn phase(self) -> Option<&'static str> {
+        match self {
+            Self::Listener => Some("stopping: open requests are answered"),
+            Self::Replay | Self::Broker => Some("stopping: waiting for the broker's last confirms"),
+            Self::Spool => Some("stopping: closing the spool"),
+            Self::Reload | Self::Acme | Self::Admin | Self::Herald => None,
         }
     }
 }
@@ -263,23 +331,26 @@ impl Tasks {
     }
 
     /// Stops part after part. What has not ended by then ends with the process: no 2xx depends on it.
-    async fn stop_all(mut self, within: Duration, signals: &mut Signals) {
+    async fn stop_all(mut self, within: Duration, signals: &mut Signals, systemd: &Systemd) {
         let owed = Deadline::after(within);
         for part in Part::STOP_ORDER {
             let Some((.., stop)) = self.parts.iter().find(|(other, ..)| *other == part) else {
                 continue;
             };
             stop.cancel();
+            if let Some(phase) = part.phase() {
+                systemd.status(phase).await;
+            }
             // The listener leaves some of the time for the replay, the broker and the spool.
             let phase =
                 if part == Part::Listener { owed.or_after(within - RESERVED.min(within / 4)) } else { owed };
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {
-                    warn!(part = part.as_str(), "did not end in time");
+                    warn!(event = "stop_part_late", part = part.as_str(), "a part of the daemon did not end in time");
                 },
                 signal = signals.stop() => {
-                    warn!(?signal, part = part.as_str(), "hurried");
+                    warn!(event = "stop_hurried", ?signal, part = part.as_str(), "a second signal hurried the stop");
                     return;
                 }
             }

@@ -14,11 +14,13 @@ mod tally;
 
 use std::{
     net::IpAddr,
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, header::EXPECT};
 use tracing::{Instrument, debug, debug_span, warn};
@@ -119,7 +121,12 @@ impl Webhook {
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         let span = debug_span!("request", request = %arrival.request);
         let (route, reply) = match form::hear(&request, caller.standing) {
-            Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
+            Ok(()) => {
+                let routed = self.route(&rules, request, owed, arrival).instrument(span);
+                // A panic costs this request; the guards on its way have settled its books and its room.
+                let routed = AssertUnwindSafe(routed).catch_unwind().await;
+                routed.unwrap_or((Route::Other, Reply::Refusal(Refusal::Failed)))
+            }
             Err(refusal) => {
                 span.in_scope(|| debug!(reason = %refusal, "request refused"));
                 (Route::Other, Reply::Refusal(refusal))
@@ -188,7 +195,9 @@ impl Webhook {
             Err(refusal) => {
                 if let Refusal::Unavailable(reason) = refusal {
                     match self.unavailable.pass(Instant::now()) {
-                        Some(others) => warn!(request = %arrival.request, %reason, others, "answered 503"),
+                        Some(others) => {
+                            warn!(event = "answered_503", request = %arrival.request, %reason, others, "answered 503")
+                        }
                         None => debug!(%reason, "answered 503"),
                     }
                 } else {
@@ -233,7 +242,13 @@ impl Webhook {
             let subscription = &subscription[..subscription.floor_char_boundary(64)];
             match self.refused.pass(Instant::now()) {
                 Some(others) => {
-                    warn!(reason = item.reason.as_str(), ?subscription, others, "notification refused")
+                    warn!(
+                        event = "notification_refused",
+                        reason = item.reason.as_str(),
+                        ?subscription,
+                        others,
+                        "notification refused"
+                    )
                 }
                 None => debug!(reason = item.reason.as_str(), ?subscription, "notification refused"),
             }

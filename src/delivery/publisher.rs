@@ -38,6 +38,8 @@ use crate::{
     config::Broker,
     deadline::{Deadline, Elapsed},
     envelope::{Envelope, properties},
+    failpoint::{self, Point},
+    heart::Heart,
     metrics::{Metrics, Publish},
     notification::id::MessageId,
 };
@@ -94,6 +96,7 @@ pub(super) struct Publisher {
     signs: Arc<Signs>,
     parcels: mpsc::Receiver<Parcel>,
     confirms: Confirms,
+    heart: Heart,
 }
 
 /// A publish whose confirm is known.
@@ -110,6 +113,7 @@ impl Publisher {
         broker: &Broker,
         metrics: Arc<Metrics>,
         signs: Arc<Signs>,
+        heart: Heart,
     ) -> (mpsc::Sender<Parcel>, Self) {
         // As wide as the room that requests share, and as the window of the replay: neither finds it full.
         let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
@@ -121,6 +125,7 @@ impl Publisher {
             signs,
             parcels,
             confirms: Confirms::default(),
+            heart,
         };
         (way, publisher)
     }
@@ -130,7 +135,9 @@ impl Publisher {
         let mut flights = FuturesUnordered::new();
         let drain = Drain::new();
         let mut open = true;
-        loop {
+        while open || !flights.is_empty() {
+            self.heart.beat();
+            failpoint::reached(Point::PublisherTurns);
             tokio::select! {
                 biased;
                 Some(first) = flights.next(), if !flights.is_empty() => {
@@ -152,9 +159,10 @@ impl Publisher {
                     }
                     None => open = false,
                 },
-                else => return Ok(()),
+                () = self.heart.idle() => {}
             }
         }
+        Ok(())
     }
 
     fn note_launch(&mut self, parcel: &Parcel) {

@@ -21,6 +21,7 @@ use crate::{
     backoff::Backoff,
     deadline::{Deadline, Elapsed},
     failpoint::{self, Point},
+    heart::{Hearts, Part},
 };
 
 /// The task that empties the spool, and settles what was confirmed late.
@@ -36,6 +37,7 @@ pub struct Replay {
     /// Failures since the last confirm.
     failures: usize,
     backoff: Backoff,
+    hearts: Hearts,
 }
 
 /// A message in flight.
@@ -59,7 +61,14 @@ struct Landed {
 impl Replay {
     pub(super) fn new(spool: Spool, link: watch::Receiver<Link>, late: mpsc::Receiver<Late>) -> Self {
         let backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
-        Self { spool, link, late, in_flight: (0, 0), is_careful: false, failures: 0, backoff }
+        let hearts = Hearts::default();
+        Self { spool, link, late, in_flight: (0, 0), is_careful: false, failures: 0, backoff, hearts }
+    }
+
+    /// Has its loop watched.
+    #[must_use]
+    pub fn listened_to(self, hearts: &Hearts) -> Self {
+        Self { hearts: hearts.clone(), ..self }
     }
 
     /// Works until `stop`; then what is in flight has a moment to be confirmed.
@@ -68,7 +77,10 @@ impl Replay {
         let mut taken = pin!(batches(self.spool.clone(), self.link.clone(), limits).fuse());
         let mut flights = FuturesUnordered::new();
         let mut pause = Deadline::after(Duration::ZERO);
+        let mut heart = self.hearts.heart(Part::Replay);
         loop {
+            heart.beat();
+            failpoint::reached(Point::ReplayTurns);
             tokio::select! {
                 biased;
                 Some(landed) = flights.next(), if !flights.is_empty() => {
@@ -90,6 +102,7 @@ impl Replay {
                         flights.extend(self.launch(outgoing, is_alone).map(land));
                     }
                 }
+                () = heart.idle() => {}
             }
         }
         let settled = async {

@@ -65,7 +65,7 @@ pub(super) async fn serve(
         Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
         Ok(Err(Failure::NoProxy(error))) => {
             if let Some(others) = shared.no_proxy.pass(Instant::now()) {
-                warn!(client = peer.address().map(display), %error, others, "no connection: its PROXY header is missing or wrong");
+                warn!(event = "proxy_header_wrong", client = peer.address().map(display), %error, others, "no connection: its PROXY header is missing or wrong");
             }
             ConnectionFailure::Proxy
         }

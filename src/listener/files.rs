@@ -20,7 +20,9 @@ impl Files {
         if current != maximum {
             match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
                 Ok(()) => limit = maximum,
-                Err(error) => warn!(%error, "the limit of file descriptors stays as it is"),
+                Err(error) => {
+                    warn!(event = "file_limit_stays", %error, "the limit of file descriptors stays as it is")
+                }
             }
         }
         Self::within(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))

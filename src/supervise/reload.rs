@@ -11,12 +11,14 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     certificates::{Candidate, Certificates},
     signals::Hangups,
-    systemd,
+    standing::View,
+    systemd::Systemd,
+    warn_of,
 };
 use crate::{
     admin::{News, Reload},
@@ -46,6 +48,8 @@ pub(super) struct Reloader {
     pub(super) levels: Levels,
     pub(super) metrics: Arc<Metrics>,
     pub(super) news: watch::Sender<News>,
+    pub(super) systemd: Arc<Systemd>,
+    pub(super) view: Arc<View>,
 }
 
 /// A configuration that was checked whole, with the certificates and keys that come with it.
@@ -76,7 +80,7 @@ impl Reloader {
     }
 
     async fn reload(&mut self) {
-        systemd::reloading();
+        self.systemd.reloading().await;
         let at = SystemTime::now();
         let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.config));
         let served = self.certificates.as_ref().map(Certificates::digests).unwrap_or_default();
@@ -92,14 +96,19 @@ impl Reloader {
         let last_reload = Reload::new(at, is_taken, words(&problems));
         let refused_certificates = self.certificates.as_ref().map(Certificates::refused).unwrap_or_default();
         self.news.send_replace(News { last_reload: Some(last_reload), refused_certificates });
-        systemd::reloaded(is_taken);
+        // Well or not: requests are answered.
+        self.systemd.ready(&self.view.line()).await;
         for problem in &problems {
-            error!(key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
+            error!(event = "reload_problem", key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
         }
         if is_taken {
             info!("configuration reloaded");
         } else {
-            error!(problems = problems.len(), "the configuration as it was stays in force, all of it");
+            error!(
+                event = "reload_refused",
+                problems = problems.len(),
+                "the configuration as it was stays in force, all of it"
+            );
         }
     }
 
@@ -115,9 +124,7 @@ impl Reloader {
             (None, _) => {}
         }
         self.config = Arc::new(config);
-        for warning in warnings {
-            warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
-        }
+        warn_of(&warnings);
     }
 
     async fn look(&mut self) {

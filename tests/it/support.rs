@@ -13,6 +13,7 @@ pub mod front;
 pub mod graph;
 pub mod https;
 pub mod load;
+pub mod notify;
 pub mod oracle;
 pub mod pebble;
 pub mod ports;

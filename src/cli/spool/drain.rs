@@ -66,7 +66,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let owed = Deadline::after(timeout);
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let log = Log { level: LogLevel::Warn, format: LogFormat::Text };
-    telemetry::start(log, environment)?;
+    let _log = telemetry::start(log, environment)?;
     if !inspect::is_in_use(directory)? {
         be_the_owner(directory)?;
         if let Some(ended) = alone(&config, owed, &mut signals).await? {

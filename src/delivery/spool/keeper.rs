@@ -33,6 +33,7 @@ use crate::{
     config,
     error::Chain,
     failpoint::{self, Point},
+    heart::{Hearts, Part, Pulse},
     metrics::Metrics,
     telemetry::Sparse,
 };
@@ -68,6 +69,9 @@ pub struct Keeper {
     has_chores: bool,
     complaints: Sparse,
     shortages: Sparse,
+    fullness: Sparse,
+    guests: Sparse,
+    pulse: Arc<Pulse>,
 }
 
 impl Keeper {
@@ -97,14 +101,26 @@ impl Keeper {
             has_chores: true,
             complaints: Sparse::default(),
             shortages: Sparse::default(),
+            fullness: Sparse::default(),
+            guests: Sparse::default(),
+            pulse: Hearts::default().pulse(Part::Spool),
         };
         keeper.open()?;
+        keeper.show();
         Ok(keeper)
+    }
+
+    /// Has its loop watched.
+    #[must_use]
+    pub fn listened_to(self, hearts: &Hearts) -> Self {
+        Self { pulse: hearts.pulse(Part::Spool), ..self }
     }
 
     /// Works until it is told to stop, then closes the file.
     pub fn run(mut self) {
         loop {
+            self.pulse.beat();
+            failpoint::reached(Point::SpoolTurns);
             let first = self.wait();
             let (mut appends, mut takes) = (Vec::new(), Vec::new());
             for command in first.into_iter().chain(self.commands.try_iter().take(COMMANDS_MAX)) {
@@ -119,6 +135,7 @@ impl Keeper {
                 // Whoever asked may have gone: what was handed out comes back by itself then.
                 drop(reply.send(self.hand_out(limit)));
             }
+            self.pulse.beat();
             self.do_chores();
             self.show();
             if self.shared.is_stopping.load(Ordering::Acquire) {
@@ -345,7 +362,11 @@ impl Keeper {
             match one.record.map(|record| record.envelope()) {
                 Some(Ok(envelope)) => outgoing.push(Outgoing { envelope, held }),
                 Some(Err(_)) | None => {
-                    error!(seq = one.seq, "a spooled message is damaged; it is set aside");
+                    error!(
+                        event = "spool_message_damaged",
+                        seq = one.seq,
+                        "a spooled message is damaged; it is set aside"
+                    );
                     self.metrics.spool_unreadable.inc();
                     held.failed(Fault::Unreadable);
                 }
@@ -363,7 +384,19 @@ impl Keeper {
 
     fn show_state(&self, state: State) {
         self.metrics.spool_writable.set(i64::from(state == State::Ready));
-        self.shared.state.send_if_modified(|shown| std::mem::replace(shown, state) != state);
+        let is_new = self.shared.state.send_if_modified(|shown| std::mem::replace(shown, state) != state);
+        if is_new && state == State::Full {
+            self.tell_full();
+        }
+    }
+
+    fn tell_full(&self) {
+        if let Some(others) = self.fullness.pass(Instant::now()) {
+            warn!(
+                event = "spool_full",
+                others, "the spool is full; what the broker does not confirm is answered 503"
+            );
+        }
     }
 
     /// Shows the books.
@@ -390,7 +423,7 @@ impl Keeper {
         self.notice_deletion();
         self.finish_rescues_of_deleted();
         if let Some(Err(error)) = self.store.take().map(Store::close) {
-            warn!(error = %Chain(&error), "the spool did not close cleanly; the next start mends it");
+            warn!(event = "spool_close_unclean", error = %Chain(&error), "the spool did not close cleanly; the next start mends it");
         }
         debug!("spool closed");
     }
