@@ -46,6 +46,7 @@ use crate::{
         tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
+    sightings::Sightings,
     telemetry::Levels,
     webhook::Webhook,
 };
@@ -77,6 +78,12 @@ pub enum ServeError {
     /// A task that should live as long as the daemon ended.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
+    /// The books do not balance at the end.
+    #[error("the books are wrong by {items} items: received is not the sum of the outcomes")]
+    Unbalanced {
+        /// By how many.
+        items: u64,
+    },
 }
 
 /// Runs the daemon until it is told to stop. It reads its configuration again from `source` when it is told to.
@@ -94,6 +101,8 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
     let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
+    // The keeper has the directory, or nobody has.
+    let sightings = Sightings::open(&config.spool.directory, Arc::clone(&metrics), started);
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
@@ -115,6 +124,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
+        sightings: Arc::clone(&sightings),
         addresses: addresses.collect(),
         served,
         acme: standings,
@@ -122,7 +132,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         started,
         stopping: stopping.clone(),
     };
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
+    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
@@ -144,6 +154,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
     tasks.start(Part::Broker, |stop| connector.run(stop));
     tasks.start(Part::Replay, |stop| replay.run(stop));
+    tasks.start(Part::Sightings, |stop| sightings.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
     tasks.start(Part::Listener, |stop| listener.run(stop));
     if let Some(acme) = acme {
@@ -165,9 +176,9 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     };
     systemd::stopping();
     stopping.cancel();
-    tasks.stop_all(stop_within, &mut signals).await;
-    balance(&metrics);
-    failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
+    let end = tasks.stop_all(stop_within, &mut signals).await;
+    let balanced = balance(&metrics, end);
+    failed.map_or(balanced, |part| Err(ServeError::Ended(part.as_str())))
 }
 
 /// What obtains certificates, with those it has at hand, if that is what the configuration wants.
@@ -199,10 +210,31 @@ async fn keep(spool: Spool, keeper: Keeper, stop: CancellationToken) {
     }
 }
 
-/// The last word: what became of everything that was received.
-fn balance(metrics: &Metrics) {
-    let Books { received, published, spooled, refused, unavailable, in_flight, .. } = metrics.books();
+/// The last word: what became of everything that was received. An equation that does not hold is an error, because then
+/// some item may have been lost, and nothing else would say so.
+fn balance(metrics: &Metrics, end: End) -> Result<(), ServeError> {
+    let Books { received, published, spooled, refused, unavailable, in_flight, conservation_error } =
+        metrics.books();
     info!(received, published, spooled, refused, unavailable, in_flight, "graphhook has stopped");
+    let wrong = match end {
+        End::Orderly => metrics.imbalance(),
+        // Requests may still be moving, and their items be in the one column and not yet in the other.
+        End::Hurried => conservation_error,
+    };
+    if wrong == 0 {
+        return Ok(());
+    }
+    error!(event = "books_wrong", wrong, "the books are wrong: received is not the sum of the outcomes");
+    Err(ServeError::Unbalanced { items: wrong })
+}
+
+/// How the daemon stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// Part by part: nothing moves any more.
+    Orderly,
+    /// Something was left behind.
+    Hurried,
 }
 
 /// The long tasks, in the order in which they stop.
@@ -211,6 +243,7 @@ enum Part {
     Reload,
     Acme,
     Listener,
+    Sightings,
     Replay,
     Broker,
     Spool,
@@ -218,14 +251,23 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 7] =
-        [Self::Reload, Self::Acme, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
+    const STOP_ORDER: [Self; 8] = [
+        Self::Reload,
+        Self::Acme,
+        Self::Listener,
+        Self::Sightings,
+        Self::Replay,
+        Self::Broker,
+        Self::Spool,
+        Self::Admin,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Reload => "reload",
             Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
+            Self::Sightings => "watch over subscriptions",
             Self::Replay => "replay",
             Self::Broker => "broker connection",
             Self::Spool => "spool",
@@ -263,8 +305,8 @@ impl Tasks {
     }
 
     /// Stops part after part. What has not ended by then ends with the process: no 2xx depends on it.
-    async fn stop_all(mut self, within: Duration, signals: &mut Signals) {
-        let owed = Deadline::after(within);
+    async fn stop_all(mut self, within: Duration, signals: &mut Signals) -> End {
+        let (owed, mut end) = (Deadline::after(within), End::Orderly);
         for part in Part::STOP_ORDER {
             let Some((.., stop)) = self.parts.iter().find(|(other, ..)| *other == part) else {
                 continue;
@@ -276,16 +318,45 @@ impl Tasks {
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {
+                    end = End::Hurried;
                     warn!(part = part.as_str(), "did not end in time");
                 },
                 signal = signals.stop() => {
                     warn!(?signal, part = part.as_str(), "hurried");
-                    return;
+                    return End::Hurried;
                 }
             }
         }
+        end
     }
 }
 
 /// Kept of the stop's time for what comes after the listener: replay, broker, spool.
 const RESERVED: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{metrics::Outcome, notification::lifecycle::Kind};
+
+    #[test]
+    fn wrong_books_are_an_error_at_the_end() {
+        let check = |metrics: &Metrics, orderly: bool, hurried: bool| {
+            assert_eq!(balance(metrics, End::Orderly).is_ok(), orderly);
+            assert_eq!(balance(metrics, End::Hurried).is_ok(), hurried);
+        };
+        let metrics = Metrics::new();
+        check(&metrics, true, true);
+        // An item without an outcome is lost, unless a request still has it.
+        metrics.received.count(Kind::Notification);
+        check(&metrics, false, true);
+        metrics.open.add(1);
+        check(&metrics, true, true);
+        metrics.open.settle(1);
+        metrics.outcomes.count(Outcome::Published);
+        check(&metrics, true, true);
+        // Two outcomes of one item.
+        metrics.outcomes.count(Outcome::Spooled);
+        check(&metrics, false, false);
+    }
+}

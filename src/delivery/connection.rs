@@ -117,7 +117,12 @@ impl Connector {
                     Some(ended) = publishers.join_next() => {
                         match ended {
                             Ok(Ok(())) => warn!("a publisher ended by itself"),
-                            Ok(Err(error)) => warn!(error = %Chain(&error), "a publisher gave up its channel"),
+                            Ok(Err(error)) => {
+                                if let Some(code) = error.channel_close() {
+                                    self.metrics.channel_closes.count(code);
+                                }
+                                warn!(error = %Chain(&error), "a publisher gave up its channel");
+                            }
                             Err(error) => tracing::error!(%error, "a publisher panicked"),
                         }
                         break End::Broken;
@@ -148,7 +153,7 @@ impl Connector {
             if let Some(others) = self.returns.pass(Instant::now().into_std()) {
                 warn!(others, "the broker returns messages: no queue is bound for them");
             }
-            match topology(connection, &self.broker).await {
+            match topology(connection, &self.broker, &self.metrics).await {
                 Err(error) if !signs.blocked.load(Ordering::Relaxed) => return error,
                 Ok(()) | Err(_) => checked = Deadline::after(RECHECK_AFTER),
             }
@@ -157,7 +162,9 @@ impl Connector {
 
     fn show(&self, link: Link) {
         self.metrics.connection_up.set(i64::from(matches!(link, Link::Up(_))));
-        self.metrics.connection_blocked.set(i64::from(matches!(link, Link::Blocked)));
+        let is_blocked = matches!(link, Link::Blocked);
+        self.metrics.connection_blocked.set(i64::from(is_blocked));
+        self.metrics.blocked.set(is_blocked, Instant::now().into_std());
         self.link.send_replace(link);
     }
 }
