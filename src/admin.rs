@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -31,7 +31,8 @@ use crate::{
         socket::{Socket, Stream},
         tls::{Identity, Served},
     },
-    metrics::{self, Books, Metrics},
+    metrics::{self, Books, Metrics, throttling::Outlook},
+    sightings::{Overview, Sightings},
 };
 
 /// What the admin listener can tell.
@@ -41,6 +42,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The broker's state.
     pub delivery: Arc<Delivery>,
+    /// The subscriptions that were seen.
+    pub sightings: Arc<Sightings>,
     /// Addresses of the public listener.
     pub addresses: Vec<String>,
     /// Certificates of the public listener, if it has any.
@@ -94,6 +97,8 @@ struct Status<'a> {
     broker: Part,
     spool: SpoolStatus,
     notifications: Books,
+    graph: Outlook,
+    subscriptions: Overview,
     certificates: Vec<Certificate>,
     /// Absent unless `server.tls.mode` is `acme`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,6 +219,8 @@ impl Admin {
                 oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
             },
             notifications: self.metrics.books(),
+            graph: self.metrics.graph.outlook(Instant::now()),
+            subscriptions: self.sightings.overview(SystemTime::now()),
             certificates: self.certificates(),
             acme: self.acme.as_ref().map(|standings| standings.borrow().clone()),
             last_reload: self.news.borrow().last_reload.clone(),

@@ -175,7 +175,8 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
                 | ServeError::Bind(_)
                 | ServeError::Tls(_)
                 | ServeError::Signals(_)
-                | ServeError::Ended(_) => Failure::Running,
+                | ServeError::Ended(_)
+                | ServeError::Unbalanced { .. } => Failure::Running,
             })
         }
     }

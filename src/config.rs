@@ -186,6 +186,8 @@ pub struct ClientState {
     pub subscriptions: HashSet<SubscriptionId<'static>>,
     /// If any: the only tenants this entry admits.
     pub tenants: HashSet<TenantId<'static>>,
+    /// How long one of its subscriptions may be quiet; without it, their own rhythm tells.
+    pub silent_after: Option<Duration>,
 }
 
 /// `[broker]`

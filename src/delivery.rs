@@ -284,6 +284,7 @@ impl State {
 
 impl Broker {
     fn new(config: &config::Broker, metrics: Arc<Metrics>) -> (Self, Connector) {
+        metrics.in_flight_max.set(i64::try_from(config.in_flight_messages).unwrap_or(i64::MAX));
         let (sender, link) = watch::channel(Link::Down);
         let connector = Connector::new(config.clone(), sender, Arc::clone(&metrics));
         let broker = Self {

@@ -24,6 +24,7 @@ pub mod delivery;
 // Around it.
 pub mod acme;
 pub mod admin;
+pub mod sightings;
 pub mod supervise;
 pub mod simulate;
 pub mod cli;

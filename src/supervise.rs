@@ -50,6 +50,7 @@ use crate::{
         tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
+    sightings::Sightings,
     telemetry::Logging,
     webhook::Webhook,
 };
@@ -81,6 +82,12 @@ pub enum ServeError {
     /// A task that should live as long as the daemon ended.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
+    /// The books do not balance at the end.
+    #[error("the books are wrong by {items} items: received is not the sum of the outcomes")]
+    Unbalanced {
+        /// By how many.
+        items: u64,
+    },
 }
 
 /// Runs the daemon until it is told to stop. It reads its configuration again from `source` when it is told to.
@@ -104,6 +111,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
     let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
+    // The keeper has the directory, or nobody has.
+    let sightings = Sightings::open(&config.spool.directory, Arc::clone(&metrics), started);
     let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
@@ -125,6 +134,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
+        sightings: Arc::clone(&sightings),
         addresses: addresses.clone(),
         served: served.clone(),
         acme: standings,
@@ -140,7 +150,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         news: told,
     };
     let view = Arc::new(view);
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
+    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
@@ -175,6 +185,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     tasks.start(Part::Spool, |stop| keep(spool, keeper.listened_to(&hearts), stop));
     tasks.start(Part::Broker, |stop| connector.listened_to(&hearts).run(stop));
     tasks.start(Part::Replay, |stop| replay.listened_to(&hearts).run(stop));
+    tasks.start(Part::Sightings, |stop| sightings.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
     tasks.start(Part::Listener, |stop| listener.listened_to(&hearts).run(stop));
     if let Some(acme) = acme {
@@ -206,9 +217,9 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     };
     stopping.cancel();
     systemd.stopping().await;
-    tasks.stop_all(stop_within, &mut signals, &systemd).await;
-    balance(&metrics);
-    failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
+    let end = tasks.stop_all(stop_within, &mut signals, &systemd).await;
+    let balanced = balance(&metrics, end);
+    failed.map_or(balanced, |part| Err(ServeError::Ended(part.as_str())))
 }
 
 /// What obtains certificates, with those it has at hand, if that is what the configuration wants.
@@ -247,10 +258,31 @@ async fn keep(spool: Spool, keeper: Keeper, stop: CancellationToken) {
     }
 }
 
-/// The last word: what became of everything that was received.
-fn balance(metrics: &Metrics) {
-    let Books { received, published, spooled, refused, unavailable, in_flight, .. } = metrics.books();
+/// The last word: what became of everything that was received. An equation that does not hold is an error, because then
+/// some item may have been lost, and nothing else would say so.
+fn balance(metrics: &Metrics, end: End) -> Result<(), ServeError> {
+    let Books { received, published, spooled, refused, unavailable, in_flight, conservation_error } =
+        metrics.books();
     info!(received, published, spooled, refused, unavailable, in_flight, "graphhook has stopped");
+    let wrong = match end {
+        End::Orderly => metrics.imbalance(),
+        // Requests may still be moving, and their items be in the one column and not yet in the other.
+        End::Hurried => conservation_error,
+    };
+    if wrong == 0 {
+        return Ok(());
+    }
+    error!(event = "books_wrong", wrong, "the books are wrong: received is not the sum of the outcomes");
+    Err(ServeError::Unbalanced { items: wrong })
+}
+
+/// How the daemon stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// Part by part: nothing moves any more.
+    Orderly,
+    /// Something was left behind.
+    Hurried,
 }
 
 /// The long tasks, in the order in which they stop.
@@ -259,6 +291,7 @@ enum Part {
     Reload,
     Acme,
     Listener,
+    Sightings,
     Replay,
     Broker,
     Spool,
@@ -267,10 +300,11 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 8] = [
+    const STOP_ORDER: [Self; 9] = [
         Self::Reload,
         Self::Acme,
         Self::Listener,
+        Self::Sightings,
         Self::Replay,
         Self::Broker,
         Self::Spool,
@@ -283,6 +317,7 @@ impl Part {
             Self::Reload => "reload",
             Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
+            Self::Sightings => "watch over subscriptions",
             Self::Replay => "replay",
             Self::Broker => "broker connection",
             Self::Spool => "spool",
@@ -297,7 +332,7 @@ impl Part {
             Self::Listener => Some("stopping: open requests are answered"),
             Self::Replay | Self::Broker => Some("stopping: waiting for the broker's last confirms"),
             Self::Spool => Some("stopping: closing the spool"),
-            Self::Reload | Self::Acme | Self::Admin | Self::Herald => None,
+            Self::Reload | Self::Acme | Self::Sightings | Self::Admin | Self::Herald => None,
         }
     }
 }
@@ -331,8 +366,8 @@ impl Tasks {
     }
 
     /// Stops part after part. What has not ended by then ends with the process: no 2xx depends on it.
-    async fn stop_all(mut self, within: Duration, signals: &mut Signals, systemd: &Systemd) {
-        let owed = Deadline::after(within);
+    async fn stop_all(mut self, within: Duration, signals: &mut Signals, systemd: &Systemd) -> End {
+        let (owed, mut end) = (Deadline::after(within), End::Orderly);
         for part in Part::STOP_ORDER {
             let Some((.., stop)) = self.parts.iter().find(|(other, ..)| *other == part) else {
                 continue;
@@ -347,16 +382,45 @@ impl Tasks {
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {
+                    end = End::Hurried;
                     warn!(event = "stop_part_late", part = part.as_str(), "a part of the daemon did not end in time");
                 },
                 signal = signals.stop() => {
                     warn!(event = "stop_hurried", ?signal, part = part.as_str(), "a second signal hurried the stop");
-                    return;
+                    return End::Hurried;
                 }
             }
         }
+        end
     }
 }
 
 /// Kept of the stop's time for what comes after the listener: replay, broker, spool.
 const RESERVED: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{metrics::Outcome, notification::lifecycle::Kind};
+
+    #[test]
+    fn wrong_books_are_an_error_at_the_end() {
+        let check = |metrics: &Metrics, orderly: bool, hurried: bool| {
+            assert_eq!(balance(metrics, End::Orderly).is_ok(), orderly);
+            assert_eq!(balance(metrics, End::Hurried).is_ok(), hurried);
+        };
+        let metrics = Metrics::new();
+        check(&metrics, true, true);
+        // An item without an outcome is lost, unless a request still has it.
+        metrics.received.count(Kind::Notification);
+        check(&metrics, false, true);
+        metrics.open.add(1);
+        check(&metrics, true, true);
+        metrics.open.settle(1);
+        metrics.outcomes.count(Outcome::Published);
+        check(&metrics, true, true);
+        // Two outcomes of one item.
+        metrics.outcomes.count(Outcome::Spooled);
+        check(&metrics, false, false);
+    }
+}

@@ -11,6 +11,7 @@ mod reply;
 pub mod route;
 mod rules;
 mod tally;
+mod waiting;
 
 use std::{
     net::IpAddr,
@@ -30,6 +31,7 @@ use self::{
     route::Target,
     rules::Rules,
     tally::Tally,
+    waiting::Waiting,
 };
 use crate::{
     config::Config,
@@ -39,6 +41,7 @@ use crate::{
     failpoint::{self, Point},
     metrics::{Handshake, Metrics, Route},
     notification::Batch,
+    sightings::Sightings,
     telemetry::Sparse,
     verify::Verified,
 };
@@ -49,6 +52,7 @@ pub struct Webhook {
     rules: RwLock<Arc<Rules>>,
     memory: body::Memory,
     delivery: Arc<Delivery>,
+    sightings: Arc<Sightings>,
     metrics: Arc<Metrics>,
     unavailable: Sparse,
     refused: Sparse,
@@ -89,11 +93,18 @@ pub enum Standing {
 
 impl Webhook {
     /// Puts the stages of the road together.
-    pub fn new(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: &Config,
+        delivery: Arc<Delivery>,
+        sightings: Arc<Sightings>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        sightings.adopt(&config.client_states);
         Self {
-            rules: RwLock::new(Arc::new(Rules::of(config))),
+            rules: RwLock::new(Arc::new(Rules::of(config, &metrics))),
             memory: body::Memory::default(),
             delivery,
+            sightings,
             metrics,
             unavailable: Sparse::default(),
             refused: Sparse::default(),
@@ -102,7 +113,8 @@ impl Webhook {
 
     /// Judges by this configuration from now on. Requests whose head has arrived go on with the one before.
     pub fn adopt(&self, config: &Config) {
-        let rules = Arc::new(Rules::of(config));
+        self.sightings.adopt(&config.client_states);
+        let rules = Arc::new(Rules::of(config, &self.metrics));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
@@ -221,13 +233,18 @@ impl Webhook {
         owed: Deadline,
         arrival: Arrival,
     ) -> Result<Receipts, Refusal> {
+        let begun = Instant::now();
         let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
         let bytes = &whole.bytes;
         let batch = Batch::parse(bytes, rules.limits.items_max)?; // what was said
         let verified = rules.verifier.verify(batch); // what we believe
-        let tally = Tally::of(&verified, &self.metrics);
+        let tally = Tally::of(&verified, rules, &self.metrics);
+        let waiting = Waiting::of(&verified, begun, &self.metrics.graph);
+        self.sightings.note(&verified, arrival.at);
         let envelopes = rules.router.address(&verified, bytes, arrival); // where it goes
-        let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
+        let delivered = self.delivery.deliver(envelopes, owed).await; // who keeps it now
+        waiting.end();
+        let receipts = delivered?;
         self.set_aside(&verified, arrival);
         tally.settle(&receipts);
         failpoint::reached(Point::AnswerBefore);

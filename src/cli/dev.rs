@@ -29,6 +29,7 @@ use crate::{
     },
     metrics::Metrics,
     secret::Secret,
+    sightings::Sightings,
     simulate::{Event, Item, collection},
     supervise::signals::Signals,
     telemetry,
@@ -68,7 +69,12 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let lines = embedded::drain(spool.clone(), tokio::io::stdout(), note(Arc::clone(&delivered)));
     let delivery = Arc::new(Delivery::without_broker(spool.clone()));
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
+    let webhook = Arc::new(Webhook::new(
+        &config,
+        delivery,
+        Sightings::unsaved(Arc::clone(&metrics)),
+        Arc::clone(&metrics),
+    ));
     let listen = listen.unwrap_or_else(|| default_address(simulate));
     let socket = Socket::bind(&listen.into(), "public").await?;
     let address = socket.address().parse()?;

@@ -135,6 +135,7 @@ pub(super) struct RawClientState {
     pub(super) secret: Option<RawSecret>,
     pub(super) subscriptions: Vec<String>,
     pub(super) tenants: Vec<String>,
+    pub(super) silent_after: Option<Time>,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]

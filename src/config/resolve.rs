@@ -282,6 +282,8 @@ impl Resolver<'_> {
         for (index, entry) in raw.into_iter().enumerate() {
             let key = format!("client_states.{index}");
             let name = self.name(&key, entry.name.unwrap_or_default(), &mut names);
+            let silent_after =
+                entry.silent_after.map(|time| self.quiet(&format!("{key}.silent_after"), time));
             let Some(secret) = self.client_state_secret(&format!("{key}.secret"), entry.secret) else {
                 continue;
             };
@@ -295,6 +297,7 @@ impl Resolver<'_> {
                 secret,
                 subscriptions: entry.subscriptions.into_iter().map(SubscriptionId::from).collect(),
                 tenants: entry.tenants.into_iter().map(TenantId::from).collect(),
+                silent_after,
             });
         }
         entries
@@ -472,6 +475,14 @@ impl Resolver<'_> {
         time
     }
 
+    /// Some subscriptions speak a few times a year.
+    fn quiet(&mut self, key: &str, Time(time): Time) -> Duration {
+        if time.is_zero() || time > QUIET_MAX {
+            self.problem(key, "expected more than 0 s and at most 366 days");
+        }
+        time
+    }
+
     fn size(&mut self, key: &str, Size(size): Size) -> usize {
         match usize::try_from(size) {
             Ok(size @ 1024..=SIZE_MAX) => size,
@@ -565,6 +576,8 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
 const GRAPH_WAITS: Duration = Duration::from_secs(3);
 /// A day: longer waits are mistakes of unit.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest `silent_after`.
+const QUIET_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The largest setting of a size.
 const SIZE_MAX: usize = 1 << 30;
 /// More connections than a process has file descriptors in any sane unit.

@@ -145,6 +145,11 @@ impl Connector {
                         None => break End::Broken,
                     },
                     Some(ended) = publishers.join_next() => {
+                        if let Ok(Err(error)) = &ended
+                            && let Some(code) = error.channel_close()
+                        {
+                            self.metrics.channel_closes.count(code);
+                        }
                         self.tell_end(ended);
                         break End::Broken;
                     }
@@ -190,7 +195,7 @@ impl Connector {
                     others, "the broker returns messages: no queue is bound for them"
                 );
             }
-            match topology(connection, &self.broker).await {
+            match topology(connection, &self.broker, &self.metrics).await {
                 Err(error) if !signs.blocked.load(Ordering::Relaxed) => return error,
                 Ok(()) | Err(_) => checked = Deadline::after(RECHECK_AFTER),
             }
@@ -199,7 +204,9 @@ impl Connector {
 
     fn show(&self, link: Link) {
         self.metrics.connection_up.set(i64::from(matches!(link, Link::Up(_))));
-        self.metrics.connection_blocked.set(i64::from(matches!(link, Link::Blocked)));
+        let is_blocked = matches!(link, Link::Blocked);
+        self.metrics.connection_blocked.set(i64::from(is_blocked));
+        self.metrics.blocked.set(is_blocked, Instant::now().into_std());
         self.link.send_replace(link);
     }
 }

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -40,7 +40,7 @@ use crate::{
     envelope::{Envelope, properties},
     failpoint::{self, Point},
     heart::Heart,
-    metrics::{Metrics, Publish},
+    metrics::{ChannelClose, Metrics, Publish},
     notification::id::MessageId,
 };
 
@@ -66,6 +66,14 @@ pub(super) enum PublisherError {
 }
 
 impl PublisherError {
+    /// The broker's reason, if it closed the channel and not the connection.
+    pub(super) fn channel_close(&self) -> Option<ChannelClose> {
+        match self {
+            Self::Closed(error) => channel_close(error),
+            Self::Unconfirmed | Self::NotConfirming | Self::Nameless => None,
+        }
+    }
+
     /// Whether the broker closed the channel, and not more, with an error of AMQP: a message may have been too
     /// large, or not allowed.
     fn is_about_the_message(&self) -> bool {
@@ -241,6 +249,12 @@ impl Publisher {
         self.metrics.publishes_in_flight.dec();
         self.metrics.publishes.count(result);
         self.metrics.confirm_duration.observe(took.as_secs_f64());
+        if verdict == Verdict::Confirmed
+            && let Some(received) = parcel.envelope.properties.received_at()
+        {
+            let since = SystemTime::now().duration_since(received).unwrap_or_default();
+            self.metrics.end_to_end.observe(since.as_secs_f64());
+        }
         if parcel.fate.send(fate).is_err() {
             debug!(message_id = %parcel.envelope.message_id.as_str(), ?took, "a confirm came after the answer");
         }
@@ -253,6 +267,28 @@ impl Drop for Publisher {
         let in_flight = self.confirms.len();
         self.metrics.publishes_in_flight.dec_by(in_flight as i64);
         self.metrics.publishes.count_many(Publish::Closed, in_flight + self.parcels.len());
+    }
+}
+
+/// The broker's reason, if it closed a channel and not the connection.
+pub(super) fn channel_close(error: &lapin::Error) -> Option<ChannelClose> {
+    // Lapin has many kinds of errors and will have more; AMQP's own ones are told one by one.
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(match soft {
+                AMQPSoftError::CONTENTTOOLARGE => ChannelClose::ContentTooLarge,
+                AMQPSoftError::NOCONSUMERS => ChannelClose::NoConsumers,
+                AMQPSoftError::ACCESSREFUSED => ChannelClose::AccessRefused,
+                AMQPSoftError::NOTFOUND => ChannelClose::NotFound,
+                AMQPSoftError::RESOURCELOCKED => ChannelClose::ResourceLocked,
+                AMQPSoftError::PRECONDITIONFAILED => ChannelClose::PreconditionFailed,
+                AMQPSoftError::NOROUTE => ChannelClose::Other,
+            }),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        // It was closed while nothing was in flight, and the reason is no longer at hand.
+        ErrorKind::InvalidChannelState(..) => Some(ChannelClose::Other),
+        _ => None,
     }
 }
 

@@ -53,7 +53,7 @@ impl Session {
         let opened = async {
             let connection = dial(url, broker, &fuse).await?;
             let events = connection.events_listener().boxed();
-            topology(&connection, broker).await?;
+            topology(&connection, broker, &metrics).await?;
             let signs = Arc::<Signs>::default();
             let mut channels = Vec::with_capacity(broker.channels + 2);
             let mut publishers = JoinSet::new();
@@ -116,10 +116,25 @@ impl Session {
 }
 
 /// Declares or checks the topology, on a channel of its own: a failure would close any other.
-pub(super) async fn topology(connection: &Connection, broker: &Broker) -> Result<(), ConnectError> {
+pub(super) async fn topology(
+    connection: &Connection,
+    broker: &Broker,
+    metrics: &Metrics,
+) -> Result<(), ConnectError> {
     let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
     match tokio::time::timeout(broker.connect_within, establish(&channel, broker)).await {
-        Ok(established) => Ok(established?),
+        Ok(Ok(())) => {
+            metrics.topology_ok.set(1);
+            Ok(())
+        }
+        Ok(Err(error)) => {
+            // A connection that broke says nothing of what lies behind it.
+            if let Some(code) = error.channel_close() {
+                metrics.channel_closes.count(code);
+                metrics.topology_ok.set(0);
+            }
+            Err(error.into())
+        }
         Err(_) => Err(ConnectError::Slow { step: "the topology" }),
     }
 }

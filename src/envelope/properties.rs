@@ -62,6 +62,13 @@ impl Properties {
         Self { kind: notification.kind, timestamp: since.as_secs(), headers }
     }
 
+    /// When the item came, to the millisecond where the header is there.
+    pub fn received_at(&self) -> Option<SystemTime> {
+        let header = self.headers.iter().find(|(name, _)| name == RECEIVED_AT);
+        let exact = header.and_then(|(_, value)| humantime::parse_rfc3339(value).ok());
+        exact.or_else(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.timestamp)))
+    }
+
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name.into(), value.to_owned()));
         self

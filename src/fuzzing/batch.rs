@@ -132,6 +132,7 @@ pub(super) fn table() -> [ClientState; 3] {
         secret: Secret::new(format!("{name} {SECRET}")),
         subscriptions: subscriptions.iter().map(|id| (*id).to_owned().into()).collect(),
         tenants: tenants.iter().map(|id| (*id).to_owned().into()).collect(),
+        silent_after: None,
     };
     [entry("all", &[], &[]), entry("one", &["s-1"], &[]), entry("tenant", &["s-1", "s-2"], &["t-1"])]
 }

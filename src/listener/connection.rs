@@ -18,6 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::CancellationToken};
@@ -38,7 +39,7 @@ use crate::{
     backoff::jittered,
     config::{ClientAddress, Limits},
     deadline::Deadline,
-    metrics::ConnectionFailure,
+    metrics::{ConnectionFailure, TlsHandshake},
     webhook::{Caller, Standing},
 };
 
@@ -71,10 +72,12 @@ pub(super) async fn serve(
         }
         Ok(Err(Failure::Tls(error))) => {
             debug!(client = peer.address().map(display), %error, "no TLS handshake");
+            shared.metrics.tls_handshakes.count(TlsHandshake::Failed);
             ConnectionFailure::Tls
         }
         Err(_) => {
             debug!(client = peer.address().map(display), "the TLS handshake took too long");
+            shared.metrics.tls_handshakes.count(TlsHandshake::Timeout);
             ConnectionFailure::TlsTimeout
         }
     };
@@ -110,6 +113,11 @@ async fn begin(
     guest.begins_handshake();
     let stream = tls.accept(stream).await.map_err(Failure::Tls)?;
     guest.ends_handshake();
+    shared.metrics.tls_handshakes.count(match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsHandshake::Tls12,
+        // We offer no others.
+        Some(_) | None => TlsHandshake::Tls13,
+    });
     if is_challenge(&stream) {
         return Err(Failure::Challenge);
     }

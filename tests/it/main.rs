@@ -16,6 +16,7 @@ mod notifications;
 mod quarantine;
 mod reload;
 mod shutdown;
+mod sightings;
 mod soak;
 mod spool_cli;
 mod systemd;

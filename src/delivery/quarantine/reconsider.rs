@@ -94,6 +94,7 @@ mod tests {
             secret: Secret::new(secret.to_owned()),
             subscriptions: HashSet::new(),
             tenants: HashSet::new(),
+            silent_after: None,
         };
         let router =
             Router::new(Template::parse("{kind}.{change}").expect("a template"), ClientStatePolicy::Keep);

@@ -34,7 +34,7 @@ use crate::{
     error::Chain,
     failpoint::{self, Point},
     heart::{Hearts, Part, Pulse},
-    metrics::Metrics,
+    metrics::{Metrics, SpoolWrite},
     telemetry::Sparse,
 };
 
@@ -162,7 +162,7 @@ impl Keeper {
         self.settled.extend(self.shared.settled());
         let (admitted, refused) = self.admit(appends);
         for (append, why) in refused {
-            answer(append, Err(why));
+            answer(append, Err(why), &self.metrics);
         }
         let has_released = self.release();
         if has_released {
@@ -175,7 +175,7 @@ impl Keeper {
             Ok(seqs) => self.confirm(admitted, &seqs),
             Err(why) => {
                 for append in admitted {
-                    answer(append, Err(why));
+                    answer(append, Err(why), &self.metrics);
                 }
                 if why == Refused::Full && !self.settled.is_empty() {
                     // What was delivered makes room: without it there would never be any again.
@@ -313,7 +313,7 @@ impl Keeper {
                 })
             });
             let held = held.collect();
-            answer(append, Ok(held));
+            answer(append, Ok(held), &self.metrics);
         }
         self.shared.arrived.notify_one();
     }
@@ -401,6 +401,10 @@ impl Keeper {
 
     /// Shows the books.
     fn show(&mut self) {
+        if let Ok(system) = rustix::fs::statvfs(&self.settings.directory) {
+            let free = system.f_bavail.saturating_mul(system.f_frsize);
+            self.metrics.spool_disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
         let Some(store) = &mut self.store else { return };
         let Ok(books) = store.recount() else { return };
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -435,8 +439,18 @@ fn disk_bytes(append: &Append) -> u64 {
     2 * rows.sum::<usize>() as u64
 }
 
-/// Tells a request; one that has gone gives back by itself what it would have held.
-fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>) {
+/// Tells a request, and counts; one that has gone gives back by itself what it would have held.
+fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>, metrics: &Metrics) {
+    let result = match &answer {
+        Ok(_) => Some(SpoolWrite::Written),
+        Err(Refused::Full) => Some(SpoolWrite::Full),
+        Err(Refused::Broken) => Some(SpoolWrite::Broken),
+        // Who asked counts these, because it does so also when it gets no answer.
+        Err(Refused::Slow) => None,
+    };
+    if let Some(result) = result {
+        metrics.spool_writes.count_many(result, append.messages.len());
+    }
     if append.reply.send(answer).is_err() {
         debug!("a request was gone before its messages were spooled");
     }
