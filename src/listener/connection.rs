@@ -5,7 +5,10 @@ use std::{
     io,
     net::IpAddr,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -38,7 +41,7 @@ use super::{
 use crate::{
     backoff::jittered,
     config::{ClientAddress, Limits},
-    deadline::Deadline,
+    deadline::{Deadline, Elapsed},
     metrics::{ConnectionFailure, TlsHandshake},
     webhook::{Caller, Standing},
 };
@@ -55,7 +58,8 @@ pub(super) async fn serve(
     let owed = Deadline::after(guest.terms.limits.handshake_within);
     let begun = tokio::select! {
         begun = owed.limit(begin(stream, peer, &guest, shared)) => begun,
-        () = stop.cancelled() => return,
+        // Whoever has been let in is served, also while we stop: nobody is turned away by an upgrade.
+        () = lingered(&stop) => return,
         () = guest.shown_out.cancelled() => return,
     };
     let failure = match begun {
@@ -162,6 +166,7 @@ async fn http<S>(
     let closing = stop.child_token();
     let (activity, limits) = (&guest.activity, &guest.terms.limits);
     let framing = Framing::new(activity.clone());
+    let has_begun = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let body = request.body().size_hint().exact().map_or(Body::Chunked, Body::Length);
         let is_by_the_letter = framing.follows(body);
@@ -172,6 +177,7 @@ async fn http<S>(
         }
         let (webhook, closing, guest) = (Arc::clone(&shared.webhook), closing.clone(), Arc::clone(guest));
         let request_is_open = activity.request();
+        has_begun.store(true, Ordering::Relaxed);
         async move {
             let answer = webhook.answer(request, caller).await;
             if answer.is_genuine {
@@ -186,9 +192,16 @@ async fn http<S>(
     });
     let io = TokioIo::new(Strict::new(stream, framing.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
+    let parting = async {
+        closing.cancelled().await;
+        // A client that has only just come has its first request on its lips.
+        if !has_begun.load(Ordering::Relaxed) {
+            let (Ok(()) | Err(Elapsed)) = Deadline::after(LINGER).limit(activity.busy()).await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
-        () = closing.cancelled() => Err(LINGER),
+        () = parting => Err(LINGER),
         () = aged(activity, limits) => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
         () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
@@ -216,6 +229,12 @@ async fn http<S>(
     if let Err(error) = ended {
         debug!(%error, "a connection broke");
     }
+}
+
+/// The daemon stops, and has done so for a while.
+async fn lingered(stop: &CancellationToken) {
+    stop.cancelled().await;
+    Deadline::after(LINGER).passed().await;
 }
 
 /// Waits until a connection is old, and has a request whose answer can say that it was the last: to close it between two
@@ -282,7 +301,8 @@ fn builder(limits: &Limits, version: Option<Version>) -> auto::Builder<TokioExec
     }
 }
 
-/// Time for the last answers of a connection to be read before it is dropped.
+/// Time for the last answers of a connection to be read before it is dropped; also for one that has just come, when the
+/// daemon stops, to say what it wants.
 const LINGER: Duration = Duration::from_secs(1);
 /// Longest head of a request; also the largest piece in which a body is read. Holds the longest token that is
 /// echoed when all of it is percent-encoded.

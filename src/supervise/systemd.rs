@@ -2,28 +2,36 @@
 //!
 //! The line of `systemctl status` follows what happens. The watchdog hears from us only while every loop turns (see
 //! [`heart`](crate::heart)); once it has not heard for `WatchdogSec=`, systemd kills and starts us anew, which is safe at
-//! any moment. During the stop, which has its own end, the watchdog is kept quiet.
+//! any moment. During the stop, which has its own end, the watchdog is kept quiet. Who judges the tasks is none of them: a
+//! thread of its own sees also that all of them hang, and says so.
 
 use std::{
     ffi::OsStr,
     io,
     os::{
         linux::net::SocketAddrExt,
-        unix::{ffi::OsStrExt, net as unix},
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
     },
-    sync::Arc,
+    panic,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use sd_notify::NotifyState;
-use tokio::net::UnixDatagram;
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::standing::View;
 use crate::{
+    backoff::Backoff,
     config::Environment,
-    deadline::{Deadline, Elapsed},
     heart::{Hearts, Part},
     metrics::Metrics,
     telemetry::Sparse,
@@ -88,19 +96,25 @@ impl Systemd {
         self.tell(&[NotifyState::Status(line)]).await;
     }
 
-    /// Every loop turns.
-    async fn ping(&self) {
-        self.tell(&[NotifyState::Watchdog]).await;
+    /// Says it at once, or not at all.
+    fn say(&self, states: &[NotifyState<'_>]) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
+        socket.send(lines.as_bytes()).map(|_| ())
     }
 
     /// Waits a little when systemd does not come to read; nothing that serves requests waits here.
     async fn tell(&self, states: &[NotifyState<'_>]) {
-        let Some(socket) = &self.socket else { return };
-        let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
-        match Deadline::after(TELL_WITHIN).limit(socket.send(lines.as_bytes())).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => self.complain(&error),
-            Err(Elapsed) => self.complain(&io::ErrorKind::TimedOut.into()),
+        let mut backoff = Backoff::new(TELL_WITHIN / 50, TELL_WITHIN / 5);
+        let begun = Instant::now();
+        loop {
+            match self.say(states) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && begun.elapsed() < TELL_WITHIN => {
+                    backoff.pause().await;
+                }
+                Err(error) => return self.complain(&error),
+                Ok(()) => return,
+            }
         }
     }
 
@@ -113,48 +127,67 @@ impl Systemd {
 
 /// A name that begins with `@` is in the abstract namespace (unix(7)).
 fn connect(name: &str) -> io::Result<UnixDatagram> {
-    let socket = unix::UnixDatagram::unbound()?;
+    let socket = UnixDatagram::unbound()?;
     let address = match name.strip_prefix('@') {
-        Some(name) => unix::SocketAddr::from_abstract_name(OsStr::new(name).as_bytes())?,
-        None => unix::SocketAddr::from_pathname(name)?,
+        Some(name) => SocketAddr::from_abstract_name(OsStr::new(name).as_bytes())?,
+        None => SocketAddr::from_pathname(name)?,
     };
     socket.connect_addr(&address)?;
     socket.set_nonblocking(true)?;
-    UnixDatagram::from_std(socket)
+    Ok(socket)
 }
 
 impl Herald {
     /// Tells systemd what changes, and that we are alive, until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let (Some(()) | None) = stop.run_until_cancelled(self.work()).await;
+        let (going, ended) = mpsc::channel();
+        let thread = task::spawn_blocking(move || self.work(&ended));
+        stop.cancelled().await;
+        drop(going);
+        if let Err(panicked) = thread.await {
+            panic::resume_unwind(panicked.into_panic());
+        }
     }
 
-    async fn work(mut self) {
+    fn work(mut self, ended: &Receiver<()>) {
         let every = self.watchdog.map_or(LOOK_EVERY, |watchdog| LOOK_EVERY.min(watchdog / 4));
         let mut stuck = Vec::new();
         let mut looked = Instant::now();
-        loop {
+        while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            // Who was stopped himself, or starved, has to give the others their turn before he judges them.
+            let is_late = looked.elapsed() > 2 * every;
+            looked = Instant::now();
             let is_stopping = self.stopping.is_cancelled();
             if !is_stopping {
-                let line = self.view.line();
-                if line != self.told {
-                    self.systemd.status(&line).await;
-                    self.told = line;
-                }
+                self.tell_line();
             }
             if self.watchdog.is_some() {
-                // Who was stopped himself, or starved, has to give the others their turn before he judges them.
-                let is_late = looked.elapsed() > 2 * every;
-                looked = Instant::now();
-                let silent = if is_late { Vec::new() } else { self.listen(&stuck) };
-                if silent.is_empty() || is_stopping {
-                    self.systemd.ping().await;
-                    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                    self.metrics.watchdog_last_ping.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+                stuck = if is_late { Vec::new() } else { self.listen(&stuck) };
+                if stuck.is_empty() || is_stopping {
+                    self.ping();
                 }
-                stuck = silent;
             }
-            Deadline::after(every).passed().await;
+        }
+    }
+
+    fn tell_line(&mut self) {
+        let line = self.view.line();
+        if line != self.told {
+            match self.systemd.say(&[NotifyState::Status(&line)]) {
+                Ok(()) => self.told = line,
+                Err(error) => self.systemd.complain(&error),
+            }
+        }
+    }
+
+    /// Every loop turns.
+    fn ping(&self) {
+        match self.systemd.say(&[NotifyState::Watchdog]) {
+            Ok(()) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                self.metrics.watchdog_last_ping.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+            }
+            Err(error) => self.systemd.complain(&error),
         }
     }
 

@@ -269,13 +269,14 @@ fn program(environment: &BTreeMap<String, String>) -> Command {
 
 /// The command in a shell that becomes it, and leaves behind a small process that kills it with us.
 ///
-/// Standard input is a pipe that only we hold; its end tells that we are gone. `before` is a line for the shell.
+/// Standard input is a pipe that only we hold; its end tells that we are gone. `before` is a line for the shell; file
+/// descriptors from 3 on are its own, as systemd would pass them.
 pub(super) fn leashed(command: &Command, before: &str) -> Command {
     let script = format!(
-        r#"exec 3<&0
-        ( read -r _ <&3 || kill -KILL "$$" ) >/dev/null 2>&1 &
+        r#"exec 9<&0
+        ( read -r _ <&9 || kill -KILL "$$" ) >/dev/null 2>&1 &
         {before}
-        exec "$@" </dev/null 3<&-"#
+        exec "$@" </dev/null 9<&-"#
     );
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();

@@ -23,40 +23,44 @@ async fn hangs(point: &str, turn: u32, part: &str) {
     let configuration = watched(&ear, Daemon::configure()).env("FAIL_POINT", format!("{point}:{turn}:hang"));
     let daemon = configuration.connected().await;
     ear.eventually_pinged(2).await;
-    eventually_within(Duration::from_secs(40), format!("a complaint of the {part}"), async || {
-        let complains =
-            |line: &str| line.contains("\"part_stuck\"") && line.contains(&format!("\"part\":\"{part}\""));
-        daemon.log().lines().any(complains).then_some(())
-    })
-    .await;
+    // Others may hang with it: it takes a thread of the runtime along, and with that what was to run there next.
+    let complaints = || {
+        let log = daemon.log();
+        let of_this =
+            |line: &&str| line.contains("\"part_stuck\"") && line.contains(&format!("\"part\":\"{part}\""));
+        log.lines().filter(of_this).count()
+    };
+    let bound = Duration::from_secs(40);
+    eventually_within(bound, format!("a complaint of the {part}"), async || (complaints() > 0).then_some(()))
+        .await;
     // So long that systemd has killed it.
     ear.eventually_silent(WATCHDOG).await;
-    assert_eq!(daemon.log().matches("\"part_stuck\"").count(), 1, "{}", daemon.log());
+    assert_eq!(complaints(), 1, "{}", daemon.log());
 }
 
 #[tokio::test]
 async fn an_accept_loop_that_hangs_stops_the_pings() {
-    hangs("ListenerTurns", 16, "accept loop").await;
+    hangs("ListenerTurns", 10, "accept loop").await;
 }
 
 #[tokio::test]
 async fn a_publisher_that_hangs_stops_the_pings() {
-    hangs("PublisherTurns", 100, "publisher").await;
+    hangs("PublisherTurns", 40, "publisher").await;
 }
 
 #[tokio::test]
 async fn a_connector_that_hangs_stops_the_pings() {
-    hangs("ConnectorTurns", 16, "broker connection").await;
+    hangs("ConnectorTurns", 10, "broker connection").await;
 }
 
 #[tokio::test]
 async fn a_replay_that_hangs_stops_the_pings() {
-    hangs("ReplayTurns", 16, "replay").await;
+    hangs("ReplayTurns", 10, "replay").await;
 }
 
 #[tokio::test]
 async fn a_spool_that_hangs_stops_the_pings() {
-    hangs("SpoolTurns", 40, "spool").await;
+    hangs("SpoolTurns", 20, "spool").await;
 }
 
 /// P10: what systemd does next is safe.
