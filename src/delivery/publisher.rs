@@ -272,23 +272,25 @@ impl Drop for Publisher {
 
 /// The broker's reason, if it closed a channel and not the connection.
 pub(super) fn channel_close(error: &lapin::Error) -> Option<ChannelClose> {
-    // Lapin has many kinds of errors and will have more; AMQP's own ones are told one by one.
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => match error.kind() {
-            AMQPErrorKind::Soft(soft) => Some(match soft {
-                AMQPSoftError::CONTENTTOOLARGE => ChannelClose::ContentTooLarge,
-                AMQPSoftError::NOCONSUMERS => ChannelClose::NoConsumers,
-                AMQPSoftError::ACCESSREFUSED => ChannelClose::AccessRefused,
-                AMQPSoftError::NOTFOUND => ChannelClose::NotFound,
-                AMQPSoftError::RESOURCELOCKED => ChannelClose::ResourceLocked,
-                AMQPSoftError::PRECONDITIONFAILED => ChannelClose::PreconditionFailed,
-                AMQPSoftError::NOROUTE => ChannelClose::Other,
-            }),
+    if let ErrorKind::ProtocolError(error) = error.kind() {
+        return match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft_error(soft)),
             AMQPErrorKind::Hard(_) => None,
-        },
-        // It was closed while nothing was in flight, and the reason is no longer at hand.
-        ErrorKind::InvalidChannelState(..) => Some(ChannelClose::Other),
-        _ => None,
+        };
+    }
+    // It was closed while nothing was in flight, and the reason is no longer at hand.
+    matches!(error.kind(), ErrorKind::InvalidChannelState(..)).then_some(ChannelClose::Other)
+}
+
+fn soft_error(error: &AMQPSoftError) -> ChannelClose {
+    match error {
+        AMQPSoftError::CONTENTTOOLARGE => ChannelClose::ContentTooLarge,
+        AMQPSoftError::NOCONSUMERS => ChannelClose::NoConsumers,
+        AMQPSoftError::ACCESSREFUSED => ChannelClose::AccessRefused,
+        AMQPSoftError::NOTFOUND => ChannelClose::NotFound,
+        AMQPSoftError::RESOURCELOCKED => ChannelClose::ResourceLocked,
+        AMQPSoftError::PRECONDITIONFAILED => ChannelClose::PreconditionFailed,
+        AMQPSoftError::NOROUTE => ChannelClose::Other,
     }
 }
 

@@ -12,6 +12,7 @@ mod faults;
 mod handshake;
 mod http;
 mod log;
+mod metrics;
 mod notifications;
 mod quarantine;
 mod reload;
