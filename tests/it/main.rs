@@ -13,6 +13,7 @@ mod handshake;
 mod http;
 mod log;
 mod metrics;
+mod monitoring;
 mod notifications;
 mod quarantine;
 mod reload;

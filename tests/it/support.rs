@@ -18,6 +18,7 @@ pub mod oracle;
 pub mod pebble;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
 pub mod queue;
 pub mod scripted;
 pub mod visitor;
