@@ -2,12 +2,15 @@
 //!
 //! `config.toml` at the top of the project documents every key; a test holds it equal to the defaults here.
 
-use std::{path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::shown;
 
 /// The whole file.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) server: RawServer,
@@ -18,7 +21,7 @@ pub(super) struct Raw {
     pub(super) log: RawLog,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawServer {
     pub(super) listen: Vec<String>,
@@ -33,7 +36,7 @@ pub(super) struct RawServer {
 }
 
 /// `server.client_address`: who tells where a client is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAddress {
     /// The connection itself.
@@ -46,7 +49,7 @@ pub enum ClientAddress {
     XForwardedFor,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawTls {
     pub(super) mode: TlsMode,
@@ -64,7 +67,7 @@ pub(super) struct RawTls {
 }
 
 /// One `[[server.tls.certificates]]` table.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawPair {
     pub(super) certificate: Option<PathBuf>,
@@ -72,7 +75,7 @@ pub(super) struct RawPair {
 }
 
 /// `server.tls.mode`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TlsMode {
     Files,
@@ -81,7 +84,7 @@ pub(super) enum TlsMode {
 }
 
 /// `server.tls.unknown_host`: what a client sees that asks for a host we have no certificate of, or for none.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownHost {
     /// The first certificate.
@@ -90,7 +93,7 @@ pub enum UnknownHost {
     Refuse,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSources {
     pub(super) mode: SourcesMode,
@@ -99,7 +102,7 @@ pub(super) struct RawSources {
 }
 
 /// `server.sources.mode`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourcesMode {
     /// Everybody is served.
@@ -110,14 +113,18 @@ pub enum SourcesMode {
     Enforce,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub(super) body: Size,
     pub(super) bytes_in_flight: Size,
+    #[schemars(range(min = 1))]
     pub(super) items: usize,
+    #[schemars(range(min = 1))]
     pub(super) connections: usize,
+    #[schemars(range(min = 1))]
     pub(super) connections_per_address: usize,
+    #[schemars(range(min = 1))]
     pub(super) handshakes: usize,
     pub(super) handshake_within: Time,
     pub(super) header_within: Time,
@@ -128,18 +135,21 @@ pub(super) struct RawLimits {
 
 /// One `[[client_states]]` table. Name and secret are optional here so that their absence is one problem
 /// among all the others.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawClientState {
+    #[schemars(required)]
     pub(super) name: Option<String>,
+    #[schemars(required)]
     pub(super) secret: Option<RawSecret>,
     pub(super) subscriptions: Vec<String>,
     pub(super) tenants: Vec<String>,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawBroker {
+    #[serde(serialize_with = "shown::urls")]
     pub(super) urls: Vec<RawSecret>,
     pub(super) exchange: String,
     pub(super) queue: String,
@@ -150,13 +160,15 @@ pub(super) struct RawBroker {
     pub(super) confirm_within: Time,
     pub(super) connect_within: Time,
     pub(super) quarantine: bool,
+    #[schemars(range(min = 1))]
     pub(super) channels: usize,
+    #[schemars(range(min = 1))]
     pub(super) in_flight_messages: usize,
     pub(super) in_flight_bytes: Size,
     pub(super) tls: RawBrokerTls,
 }
 
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawBrokerTls {
     pub(super) ca_file: Option<PathBuf>,
@@ -165,7 +177,7 @@ pub(super) struct RawBrokerTls {
 }
 
 /// `broker.queue_type`: the value of RabbitMQ's `x-queue-type`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueType {
     /// Replicated by Raft: RabbitMQ's queue for data that matters.
@@ -177,7 +189,7 @@ pub enum QueueType {
 }
 
 /// `broker.client_state`: what becomes of the item's `clientState` in the message.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientStatePolicy {
     /// The item passes byte for byte.
@@ -186,7 +198,7 @@ pub enum ClientStatePolicy {
     Redact,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSpool {
     pub(super) directory: PathBuf,
@@ -194,13 +206,13 @@ pub(super) struct RawSpool {
     pub(super) set_aside_after: Time,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawAdmin {
     pub(super) listen: String,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLog {
     pub(super) level: LogLevel,
@@ -208,7 +220,7 @@ pub(super) struct RawLog {
 }
 
 /// `log.level`: the least important events that are still written.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Someone must act.
@@ -222,7 +234,7 @@ pub enum LogLevel {
 }
 
 /// `log.format`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Journald when systemd has connected standard error to it, else text.
@@ -236,7 +248,7 @@ pub enum LogFormat {
 }
 
 /// A secret, or where to find it.
-#[derive(Clone, Deserialize, PartialEq)]
+#[derive(Clone, Deserialize, JsonSchema, PartialEq)]
 #[serde(
     untagged,
     expecting = "expected a string or one of { file = \"…\" }, { env = \"…\" }, { credential = \"…\" }"
@@ -247,7 +259,7 @@ pub(super) enum RawSecret {
 }
 
 /// Where a secret lies.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum SecretReference {
     /// A file; one newline at its end is not part of the secret.
@@ -258,10 +270,20 @@ pub(super) enum SecretReference {
     Credential(String),
 }
 
+/// As it may be shown.
+impl Serialize for RawSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(_) => serializer.serialize_str(shown::MASK),
+            Self::Reference(reference) => reference.serialize(serializer),
+        }
+    }
+}
+
 impl std::fmt::Debug for RawSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Value(_) => f.write_str("[secret]"),
+            Self::Value(_) => f.write_str(shown::MASK),
             Self::Reference(reference) => reference.fmt(f),
         }
     }
@@ -279,6 +301,22 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&shown::time(self.0))
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^ *[0-9]+ *[A-Za-z]+( *[0-9]+ *[A-Za-z]+)* *$" })
+    }
+}
+
 /// A number of bytes with its unit, as in `"4MiB"`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Size(pub(super) u64);
@@ -289,6 +327,22 @@ impl<'de> Deserialize<'de> for Size {
         let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
         let size = text.parse::<bytesize::ByteSize>().map_err(|_| de::Error::custom(EXPECTED))?;
         Ok(Self(size.as_u64()))
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&shown::size(self.0))
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)? *([KkMmGgTtPp][Ii]?)?[Bb]?$" })
     }
 }
 

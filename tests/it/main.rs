@@ -10,6 +10,7 @@ mod edge;
 mod faults;
 mod handshake;
 mod http;
+mod manual;
 mod notifications;
 mod quarantine;
 mod reload;
