@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod completions;
+mod configuration;
 mod dev;
 mod manual;
 mod quarantine;
@@ -68,6 +69,9 @@ enum Command {
     /// Look at refused notifications, and pass on what is genuine after all.
     #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
     Quarantine(quarantine::Command),
+    /// The configuration: what it is, what it could be, and what a change does.
+    #[command(subcommand, after_help = "Example:\n  graphhook config print --origin")]
+    Config(configuration::Command),
     /// Print what a shell needs to complete graphhook's command line.
     #[command(after_help = completions::HELP)]
     Completions(completions::Arguments),
@@ -161,6 +165,7 @@ pub fn run() -> ExitCode {
         }
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
+        Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => manual::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
@@ -182,7 +187,7 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
     for warning in &loaded.warnings {
         tracing::warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
     }
-    match supervise::serve(loaded.config, source, levels).await {
+    match supervise::serve(loaded, source, levels).await {
         Ok(()) => Ok(()),
         Err(error) => {
             tracing::error!(error = %Chain(&error), "graphhook cannot go on");

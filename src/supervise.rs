@@ -31,8 +31,8 @@ use self::{
 };
 use crate::{
     acme::{Acme, Standings},
-    admin::{Admin, News},
-    config::{Config, Source, TlsSource},
+    admin::{Admin, InForce, News},
+    config::{Loaded, Source, TlsSource},
     deadline::Deadline,
     delivery::{
         Delivery,
@@ -84,12 +84,15 @@ pub enum ServeError {
 /// # Errors
 ///
 /// [`ServeError`] when it cannot start, or when a part of it fails for good.
-pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(), ServeError> {
+pub async fn serve(loaded: Loaded, source: Source, levels: Levels) -> Result<(), ServeError> {
     let started = SystemTime::now();
+    let Loaded { config, name: _, warnings, effective } = loaded;
+    let in_force = InForce::new(&effective, &warnings);
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
+    metrics.in_force(&in_force.hash, warnings.len(), None);
     let certificates = Certificates::load(&config.server.tls, &metrics)?;
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
     let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
@@ -107,20 +110,24 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         Some(socket) => socket,
         None => Socket::bind(&config.admin.listen.into(), "admin").await?,
     };
+    let challenges = config.server.tls.source.challenges();
     let (acme, standings) = acme(&config.server.tls.source, served.as_ref(), &metrics).await?.unzip();
     let addresses = sockets.iter().map(Socket::address);
 
-    let (news, told) = watch::channel(News::default());
+    let hash = in_force.hash.clone();
+    let (news, told) = watch::channel(News { config: in_force, ..News::default() });
     let stopping = CancellationToken::new();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         addresses: addresses.collect(),
+        challenges,
         served,
         acme: standings,
         news: told,
         started,
         stopping: stopping.clone(),
+        own_address: String::new(),
     };
     let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
     let files = Files::raise();
@@ -150,7 +157,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         tasks.start(Part::Acme, |stop| acme.run(stop));
     }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
-    info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
+    info!(version = env!("CARGO_PKG_VERSION"), config = hash, "graphhook is serving");
     systemd::ready();
 
     let failed = tokio::select! {

@@ -2,12 +2,13 @@
 //!
 //! `config.toml` at the top of the project documents every key; a test holds it equal to the defaults here.
 
-use std::{borrow::Cow, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::shown;
+use super::values::masked_urls;
+pub(super) use super::values::{RawSecret, SecretReference, Size, Time};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -138,9 +139,7 @@ pub(super) struct RawLimits {
 #[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawClientState {
-    #[schemars(required)]
     pub(super) name: Option<String>,
-    #[schemars(required)]
     pub(super) secret: Option<RawSecret>,
     pub(super) subscriptions: Vec<String>,
     pub(super) tenants: Vec<String>,
@@ -149,7 +148,7 @@ pub(super) struct RawClientState {
 #[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawBroker {
-    #[serde(serialize_with = "shown::urls")]
+    #[serde(serialize_with = "masked_urls")]
     pub(super) urls: Vec<RawSecret>,
     pub(super) exchange: String,
     pub(super) queue: String,
@@ -245,105 +244,6 @@ pub enum LogFormat {
     Json,
     /// Native journald fields.
     Journald,
-}
-
-/// A secret, or where to find it.
-#[derive(Clone, Deserialize, JsonSchema, PartialEq)]
-#[serde(
-    untagged,
-    expecting = "expected a string or one of { file = \"…\" }, { env = \"…\" }, { credential = \"…\" }"
-)]
-pub(super) enum RawSecret {
-    Value(String),
-    Reference(SecretReference),
-}
-
-/// Where a secret lies.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum SecretReference {
-    /// A file; one newline at its end is not part of the secret.
-    File(PathBuf),
-    /// An environment variable.
-    Env(String),
-    /// A systemd credential (`LoadCredential=`), by name.
-    Credential(String),
-}
-
-/// As it may be shown.
-impl Serialize for RawSecret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Value(_) => serializer.serialize_str(shown::MASK),
-            Self::Reference(reference) => reference.serialize(serializer),
-        }
-    }
-}
-
-impl std::fmt::Debug for RawSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Value(_) => f.write_str(shown::MASK),
-            Self::Reference(reference) => reference.fmt(f),
-        }
-    }
-}
-
-/// A duration with its unit, as in `"1500ms"` or `"2s"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Time(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTED: &str = "expected a duration with its unit, such as \"1500ms\" or \"2s\"";
-        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
-        humantime::parse_duration(&text).map(Self).map_err(|_| de::Error::custom(EXPECTED))
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&shown::time(self.0))
-    }
-}
-
-impl JsonSchema for Time {
-    fn schema_name() -> Cow<'static, str> {
-        "Time".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^ *[0-9]+ *[A-Za-z]+( *[0-9]+ *[A-Za-z]+)* *$" })
-    }
-}
-
-/// A number of bytes with its unit, as in `"4MiB"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Size(pub(super) u64);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTED: &str = "expected a size with its unit, such as \"64KiB\" or \"4MiB\"";
-        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
-        let size = text.parse::<bytesize::ByteSize>().map_err(|_| de::Error::custom(EXPECTED))?;
-        Ok(Self(size.as_u64()))
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&shown::size(self.0))
-    }
-}
-
-impl JsonSchema for Size {
-    fn schema_name() -> Cow<'static, str> {
-        "Size".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)? *([KkMmGgTtPp][Ii]?)?[Bb]?$" })
-    }
 }
 
 impl Default for RawServer {

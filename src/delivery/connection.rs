@@ -5,9 +5,10 @@
 //! flight is unsafe, and the next session is made anew, from the next URL, after a jittered pause.
 
 use std::{
+    mem,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::stream::StreamExt;
@@ -36,8 +37,20 @@ use crate::{
 pub struct Connector {
     broker: Broker,
     link: watch::Sender<Link>,
+    story: watch::Sender<Story>,
     metrics: Arc<Metrics>,
     returns: Sparse,
+}
+
+/// What has become of the connection so far, for the operator.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Since when it is up, blocked or down.
+    pub since: SystemTime,
+    /// The node that took us last, as it may be shown.
+    pub url: Option<String>,
+    /// What went wrong last, and when; never with a password.
+    pub last_error: Option<(SystemTime, String)>,
 }
 
 /// How a session ended.
@@ -47,8 +60,14 @@ enum End {
 }
 
 impl Connector {
-    pub(super) fn new(broker: Broker, link: watch::Sender<Link>, metrics: Arc<Metrics>) -> Self {
-        Self { broker, link, metrics, returns: Sparse::default() }
+    pub(super) fn new(
+        broker: Broker,
+        link: watch::Sender<Link>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, watch::Receiver<Story>) {
+        let story = Story { since: SystemTime::now(), url: None, last_error: None };
+        let (story, told) = watch::channel(story);
+        (Self { broker, link, story, metrics, returns: Sparse::default() }, told)
     }
 
     /// Keeps a connection until `stop`, then lets what is in flight be confirmed and closes politely.
@@ -64,6 +83,7 @@ impl Connector {
                 Ok(session) => {
                     self.metrics.connects.count(Connect::Ready);
                     info!(broker = %url.shown, "broker connected");
+                    self.story.send_modify(|story| story.url = Some(url.shown.clone()));
                     if let End::Stopped = self.keep(session, &stop).await {
                         return;
                     }
@@ -74,6 +94,7 @@ impl Connector {
                 Err(error) => {
                     self.metrics.connects.count(Connect::Failed);
                     warn!(broker = %url.shown, error = %Chain(&error), "broker not connected");
+                    self.note(format!("{}: {}", url.shown, Chain(&error)));
                 }
             }
             tokio::select! {
@@ -95,6 +116,7 @@ impl Connector {
                     event = events.next() => match event {
                         Some(Event::ConnectionBlocked(reason)) => {
                             warn!(%reason, "the broker blocks publishing");
+                            self.note(format!("the broker blocks publishing: {reason}"));
                             signs.blocked.store(true, Ordering::Relaxed);
                             self.show(Link::Blocked);
                         }
@@ -109,6 +131,7 @@ impl Connector {
                         }
                         Some(Event::Error(error)) => {
                             warn!(error = %Chain(&error), "broker connection lost");
+                            self.note(format!("connection lost: {}", Chain(&error)));
                             break End::Broken;
                         }
                         Some(event) => debug!(?event, "broker connection"),
@@ -117,13 +140,17 @@ impl Connector {
                     Some(ended) = publishers.join_next() => {
                         match ended {
                             Ok(Ok(())) => warn!("a publisher ended by itself"),
-                            Ok(Err(error)) => warn!(error = %Chain(&error), "a publisher gave up its channel"),
+                            Ok(Err(error)) => {
+                                warn!(error = %Chain(&error), "a publisher gave up its channel");
+                                self.note(format!("a publisher gave up its channel: {}", Chain(&error)));
+                            }
                             Err(error) => tracing::error!(%error, "a publisher panicked"),
                         }
                         break End::Broken;
                     }
                     error = topology.as_mut() => {
                         warn!(error = %Chain(&error), "the topology is gone");
+                        self.note(format!("the topology is gone: {}", Chain(&error)));
                         break End::Broken;
                     }
                     () = stop.cancelled() => break End::Stopped,
@@ -155,7 +182,14 @@ impl Connector {
         }
     }
 
+    fn note(&self, error: String) {
+        self.story.send_modify(|story| story.last_error = Some((SystemTime::now(), error)));
+    }
+
     fn show(&self, link: Link) {
+        if mem::discriminant(&*self.link.borrow()) != mem::discriminant(&link) {
+            self.story.send_modify(|story| story.since = SystemTime::now());
+        }
         self.metrics.connection_up.set(i64::from(matches!(link, Link::Up(_))));
         self.metrics.connection_blocked.set(i64::from(matches!(link, Link::Blocked)));
         self.link.send_replace(link);

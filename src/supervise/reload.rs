@@ -19,7 +19,7 @@ use super::{
     systemd,
 };
 use crate::{
-    admin::{News, Reload},
+    admin::{InForce, News, Reload},
     blocking::off_thread,
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
@@ -80,31 +80,34 @@ impl Reloader {
         let at = SystemTime::now();
         let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.config));
         let served = self.certificates.as_ref().map(Certificates::digests).unwrap_or_default();
-        let problems = match off_thread(move || prepare(&source, &running, &served)).await {
-            Ok(prepared) => {
-                self.adopt(prepared);
-                Vec::new()
-            }
-            Err(error) => problems(error),
+        let (changed, problems) = match off_thread(move || prepare(&source, &running, &served)).await {
+            Ok(prepared) => (self.adopt(prepared), Vec::new()),
+            Err(error) => (Vec::new(), problems(error)),
         };
         let is_taken = problems.is_empty();
         self.metrics.configured(at, is_taken);
-        let last_reload = Reload::new(at, is_taken, words(&problems));
         let refused_certificates = self.certificates.as_ref().map(Certificates::refused).unwrap_or_default();
-        self.news.send_replace(News { last_reload: Some(last_reload), refused_certificates });
+        self.news.send_modify(|news| {
+            news.last_reload = Some(Reload::new(at, is_taken, words(&problems)));
+            news.refused_certificates = refused_certificates;
+        });
         systemd::reloaded(is_taken);
         for problem in &problems {
             error!(key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
         }
         if is_taken {
-            info!("configuration reloaded");
+            let hash = self.news.borrow().config.hash.clone();
+            info!(config = hash, keys = changed.join(" "), "configuration reloaded");
         } else {
             error!(problems = problems.len(), "the configuration as it was stays in force, all of it");
         }
     }
 
-    /// The change itself: from here on nothing can fail, and nothing is waited for.
-    fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pairs }: Prepared) {
+    /// The change itself: from here on nothing can fail, and nothing is waited for. Returns the keys that changed.
+    fn adopt(&mut self, prepared: Prepared) -> Vec<&'static str> {
+        let Prepared { reloaded: Reloaded { config, warnings, effective, .. }, pairs } = prepared;
+        let changed = self.config.changed_to(&config);
+        let in_force = InForce::new(&effective, &warnings);
         self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
@@ -118,6 +121,10 @@ impl Reloader {
         for warning in warnings {
             warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
         }
+        let before = self.news.borrow().config.hash.clone();
+        self.metrics.in_force(&in_force.hash, in_force.warnings.len(), Some(&before));
+        self.news.send_modify(|news| news.config = in_force);
+        changed
     }
 
     async fn look(&mut self) {

@@ -3,6 +3,7 @@
 mod acme;
 mod admin;
 mod cli;
+mod configuration;
 mod crash;
 mod delivery;
 mod door;
