@@ -8,6 +8,7 @@ mod dev;
 mod manual;
 mod quarantine;
 mod spool;
+mod status;
 mod version;
 mod words;
 
@@ -69,6 +70,9 @@ enum Command {
     /// Look at refused notifications, and pass on what is genuine after all.
     #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
     Quarantine(quarantine::Command),
+    /// Ask the running daemon how it is: one screen.
+    #[command(after_help = status::HELP)]
+    Status(status::Arguments),
     /// The configuration: what it is, what it could be, and what a change does.
     #[command(subcommand, after_help = "Example:\n  graphhook config print --origin")]
     Config(configuration::Command),
@@ -165,6 +169,7 @@ pub fn run() -> ExitCode {
         }
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
+        Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => manual::run(&arguments),

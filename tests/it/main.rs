@@ -18,5 +18,6 @@ mod reload;
 mod shutdown;
 mod soak;
 mod spool_cli;
+mod status;
 mod tls;
 pub mod support;
