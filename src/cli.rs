@@ -2,9 +2,14 @@
 
 mod ask;
 mod check;
+mod completions;
+mod configuration;
 mod dev;
+mod manual;
 mod quarantine;
 mod spool;
+mod status;
+mod version;
 mod words;
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -21,7 +26,7 @@ use crate::{
 
 /// Receives Microsoft Graph change notifications and hands each one to RabbitMQ, confirmed before the answer.
 #[derive(Debug, Parser)]
-#[command(name = "graphhook", version, arg_required_else_help = true)]
+#[command(name = "graphhook", version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -65,7 +70,24 @@ enum Command {
     /// Look at refused notifications, and pass on what is genuine after all.
     #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
     Quarantine(quarantine::Command),
+    /// Ask the running daemon how it is: one screen.
+    #[command(after_help = status::HELP)]
+    Status(status::Arguments),
+    /// The configuration: what it is, what it could be, and what a change does.
+    #[command(subcommand, after_help = "Example:\n  graphhook config print --origin")]
+    Config(configuration::Command),
+    /// Print what a shell needs to complete graphhook's command line.
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Arguments),
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = manual::HELP)]
+    Man(manual::Arguments),
+    /// Which build this is.
+    #[command(after_help = version::HELP)]
+    Version(version::Arguments),
 }
+
+const HELP: &str = "Examples:\n  graphhook dev --simulate\n  graphhook check\n  graphhook serve";
 
 /// How a command that did not succeed ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,6 +169,11 @@ pub fn run() -> ExitCode {
         }
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
+        Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
+        Command::Config(command) => configuration::run(command, &environment),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => manual::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
     };
     // What still runs holds no promise: a stop that hurried must not wait for it.
     runtime.shutdown_background();
@@ -190,4 +217,26 @@ fn refuse(error: &LoadError) -> Failure {
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
 fn complain(error: &(dyn std::error::Error + 'static)) {
     eprintln!("graphhook: {}", Chain(error));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Looks at a command and at all below it; returns how many there are.
+    fn check_examples(command: &clap::Command) -> usize {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let name = command.get_name();
+        assert!(help.contains("Example") && help.contains("\n  graphhook"), "{name} shows no example");
+        1 + command.get_subcommands().map(check_examples).sum::<usize>()
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        let program = Arguments::command();
+        assert!(check_examples(&program) > 15);
+        program.debug_assert();
+    }
 }

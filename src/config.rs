@@ -5,22 +5,29 @@
 //! reads files of settings or the environment.
 
 mod change;
+mod effective;
+mod keys;
 mod layers;
 mod load;
 mod problem;
 mod raw;
 mod resolve;
+mod schema;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::load::load_text;
 pub use self::{
-    load::{Environment, LoadError, Loaded, Reloaded, Source, dev, load},
+    effective::{Effective, Origins, toml_value},
+    keys::{Effect, Key, keys},
+    load::{Environment, LoadError, Loaded, Reloaded, Source, admin_listen, dev, load},
     problem::{Problem, Problems},
     raw::{ClientAddress, ClientStatePolicy, LogFormat, LogLevel, QueueType, SourcesMode, UnknownHost},
+    schema::schema,
 };
 use crate::{
     envelope::routing::Template,
@@ -113,6 +120,16 @@ pub enum TlsSource {
     Off,
 }
 
+impl TlsSource {
+    /// Where HTTP-01 challenges are answered, if they are.
+    pub fn challenges(&self) -> Option<String> {
+        match self {
+            Self::Acme(acme) => acme.http_listen.map(|address| address.to_string()),
+            Self::Files(_) | Self::Off => None,
+        }
+    }
+}
+
 /// Where a certificate and its key lie.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PairFiles {
@@ -176,7 +193,7 @@ pub struct Limits {
 }
 
 /// One entry of the table of secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientState {
     /// Stands for the secret in logs, metrics, headers and routing keys.
     pub name: String,

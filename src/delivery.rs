@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::publisher::amqp_properties;
 pub use self::{
-    connection::{Connector, Probe, probe},
+    connection::{Connector, Probe, Story, probe},
     dial::ConnectError,
     replay::Replay,
     topology::QUARANTINE_SUFFIX,
@@ -143,6 +143,7 @@ struct Senders {
 #[derive(Debug)]
 pub struct Broker {
     link: watch::Receiver<Link>,
+    story: watch::Receiver<Story>,
     room: Room,
     confirm_within: Duration,
     turn: AtomicUsize,
@@ -233,6 +234,11 @@ impl Delivery {
         }
     }
 
+    /// What has become of the connection so far; none in `dev`.
+    pub fn story(&self) -> Option<Story> {
+        self.broker.as_ref().map(|broker| broker.story.borrow().clone())
+    }
+
     /// The spool's state.
     pub fn spool_state(&self) -> spool::State {
         self.spool.state()
@@ -286,9 +292,10 @@ impl Broker {
     fn new(config: &config::Broker, metrics: Arc<Metrics>) -> (Self, Connector) {
         metrics.in_flight_max.set(i64::try_from(config.in_flight_messages).unwrap_or(i64::MAX));
         let (sender, link) = watch::channel(Link::Down);
-        let connector = Connector::new(config.clone(), sender, Arc::clone(&metrics));
+        let (connector, story) = Connector::new(config.clone(), sender, Arc::clone(&metrics));
         let broker = Self {
             link,
+            story,
             room: Room::new(config.in_flight_messages, config.in_flight_bytes),
             confirm_within: config.confirm_within,
             turn: AtomicUsize::new(0),

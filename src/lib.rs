@@ -39,6 +39,7 @@ pub mod error;
 pub mod metrics;
 pub mod telemetry;
 pub mod network;
+pub mod moment;
 mod failpoint;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

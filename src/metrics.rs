@@ -139,6 +139,8 @@ pub struct Metrics {
     pub acme_orders: Counters<Order>,
     /// Pairs of certificate and key that were found in the files while running.
     pub tls_reloads: Counters<TlsReload>,
+    config_info: Family<[(&'static str, String); 1], Gauge>,
+    config_warnings: Gauge,
     reload_successful: Gauge,
     reload_success_timestamp: Gauge,
     /// Lines of the log that nobody took.
@@ -278,6 +280,20 @@ impl Metrics {
             },
             acme_orders: counters(r, "acme_orders", "Orders of certificates by how they ended"),
             tls_reloads: counters(r, "tls_reloads", "New certificates by what became of them"),
+            config_info: {
+                let family = Family::default();
+                r.register(
+                    "config_info",
+                    "The configuration in force, secrets left out of the hash",
+                    family.clone(),
+                );
+                family
+            },
+            config_warnings: gauge(
+                r,
+                "config_warnings",
+                "What works in the configuration in force but deserves a look",
+            ),
             reload_successful: gauge(
                 r,
                 "config_last_reload_successful",
@@ -334,6 +350,16 @@ impl Metrics {
             let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             self.reload_success_timestamp.set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Says which configuration is in force instead of the one before, and how many warnings it has.
+    pub fn in_force(&self, hash: &str, warnings: usize, before: Option<&str>) {
+        let label = |hash: &str| [("hash", hash.to_owned())];
+        self.config_info.get_or_create(&label(hash)).set(1);
+        if let Some(before) = before.filter(|before| *before != hash) {
+            self.config_info.remove(&label(before));
+        }
+        self.config_warnings.set(i64::try_from(warnings).unwrap_or(i64::MAX));
     }
 
     /// All metrics as OpenMetrics text, which Prometheus reads.

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     acme::{Acme, Standings},
-    admin::{Admin, News},
+    admin::{Admin, InForce, News},
     config::{Loaded, Problem, Source, TlsSource},
     deadline::Deadline,
     delivery::{
@@ -96,13 +96,15 @@ pub enum ServeError {
 ///
 /// [`ServeError`] when it cannot start, or when a part of it fails for good.
 pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), ServeError> {
-    let Loaded { config, warnings, .. } = loaded;
-    warn_of(&warnings);
     let started = SystemTime::now();
+    let Loaded { config, name: _, warnings, effective } = loaded;
+    let in_force = InForce::new(&effective, &warnings);
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
+    metrics.in_force(&in_force.hash, warnings.len(), None);
+    warn_of(&warnings);
     log.count_dropped(&metrics.log_dropped);
     let systemd = Arc::new(Systemd::find(source.environment()));
     let watchdog = sd_notify::watchdog_enabled();
@@ -126,21 +128,25 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         Some(socket) => socket,
         None => Socket::bind(&config.admin.listen.into(), "admin").await?,
     };
+    let challenges = config.server.tls.source.challenges();
     let (acme, standings) = acme(&config.server.tls.source, served.as_ref(), &metrics).await?.unzip();
     let addresses: Vec<String> = sockets.iter().map(Socket::address).collect();
 
-    let (news, told) = watch::channel(News::default());
+    let hash = in_force.hash.clone();
+    let (news, told) = watch::channel(News { config: in_force, ..News::default() });
     let stopping = CancellationToken::new();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         sightings: Arc::clone(&sightings),
         addresses: addresses.clone(),
+        challenges,
         served: served.clone(),
         acme: standings,
         news: told.clone(),
         started,
         stopping: stopping.clone(),
+        own_address: String::new(),
     };
     let view = View {
         addresses,
@@ -194,6 +200,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        config = hash,
         listeners = view.addresses.join(" "),
         brokers,
         spool = view.delivery.spool_state().as_str(),

@@ -52,7 +52,7 @@ pub(super) async fn run(
             report.refused(&error);
             Err(Failure::Configuration)
         }
-        Ok(Loaded { config, name, warnings }) => {
+        Ok(Loaded { config, name, warnings, effective: _ }) => {
             report.ok("configuration", format!("{name} is right"));
             for warning in warnings {
                 report.add("configuration", Verdict::Warning, warning.to_string());

@@ -12,12 +12,14 @@ use super::{
     Acme, Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientAddress, ClientState, Config,
     Environment, Limits, Listen, Loaded, Log, PairFiles, Server, Sources, SourcesMode, Spool, Tls, TlsSource,
     Topology,
+    effective::Effective,
     layers::Layers,
     problem::{Problem, Problems},
     raw::{
         Raw, RawBroker, RawBrokerTls, RawClientState, RawLimits, RawPair, RawSecret, RawServer, RawSources,
         RawSpool, RawTls, SecretReference, Size, Time, TlsMode,
     },
+    values::is_masked,
 };
 use crate::{
     envelope::routing::Template,
@@ -35,6 +37,7 @@ pub(super) fn resolve(
     environment: &Environment,
     problems: Vec<Problem>,
 ) -> Result<Loaded, Problems> {
+    let effective = Effective::of(&raw, layers);
     let mut resolver = Resolver { layers, environment, problems, warnings: Vec::new() };
     let server = resolver.server(raw.server);
     let client_states = resolver.client_states(raw.client_states);
@@ -49,7 +52,7 @@ pub(super) fn resolve(
         return Err(Problems(resolver.problems));
     }
     let config = Config { server, client_states, broker, spool, admin, log };
-    Ok(Loaded { config, name: String::new(), warnings: resolver.warnings })
+    Ok(Loaded { config, name: String::new(), warnings: resolver.warnings, effective })
 }
 
 struct Resolver<'a> {
@@ -421,6 +424,10 @@ impl Resolver<'_> {
 
     fn secret(&mut self, key: &str, raw: RawSecret) -> Option<Secret> {
         match raw {
+            RawSecret::Value(value) if is_masked(&value) => {
+                self.problem(key, "this stands where a secret is not shown: write the secret itself");
+                None
+            }
             RawSecret::Value(value) => Some(Secret::new(value)),
             RawSecret::Reference(SecretReference::File(path)) => self.secret_file(key, &path),
             RawSecret::Reference(SecretReference::Env(variable)) => {
@@ -463,7 +470,7 @@ impl Resolver<'_> {
 
     fn address(&mut self, key: &str, text: &str) -> SocketAddr {
         text.parse().unwrap_or_else(|_| {
-            self.problem(key, "expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"");
+            self.problem(key, ADDRESS_EXPECTED);
             SocketAddr::from(([0, 0, 0, 0], 0))
         })
     }
@@ -572,6 +579,8 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
     Ok(BrokerUrl { secret, host, port, shown })
 }
 
+pub(super) const ADDRESS_EXPECTED: &str =
+    "expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"";
 /// Graph's patience for a first answer.
 const GRAPH_WAITS: Duration = Duration::from_secs(3);
 /// A day: longer waits are mistakes of unit.

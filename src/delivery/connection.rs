@@ -5,9 +5,10 @@
 //! flight is unsafe, and the next session is made anew, from the next URL, after a jittered pause.
 
 use std::{
+    mem,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::stream::StreamExt;
@@ -38,12 +39,24 @@ use crate::{
 pub struct Connector {
     broker: Broker,
     link: watch::Sender<Link>,
+    story: watch::Sender<Story>,
     metrics: Arc<Metrics>,
     returns: Sparse,
     /// These keep the log readable: losses of the connection, and failures to make one, by URL.
     losses: Sparse,
     failures: Vec<Sparse>,
     hearts: Hearts,
+}
+
+/// What has become of the connection so far, for the operator.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Since when it is up, blocked or down.
+    pub since: SystemTime,
+    /// The node that took us last, as it may be shown.
+    pub url: Option<String>,
+    /// What went wrong last, and when; never with a password.
+    pub last_error: Option<(SystemTime, String)>,
 }
 
 /// How a session ended.
@@ -53,17 +66,24 @@ enum End {
 }
 
 impl Connector {
-    pub(super) fn new(broker: Broker, link: watch::Sender<Link>, metrics: Arc<Metrics>) -> Self {
-        let failures = broker.urls.iter().map(|_| Sparse::every(STILL_AWAY)).collect();
-        Self {
+    pub(super) fn new(
+        broker: Broker,
+        link: watch::Sender<Link>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, watch::Receiver<Story>) {
+        let story = Story { since: SystemTime::now(), url: None, last_error: None };
+        let (story, told) = watch::channel(story);
+        let connector = Self {
+            failures: broker.urls.iter().map(|_| Sparse::every(STILL_AWAY)).collect(),
             broker,
             link,
+            story,
             metrics,
             returns: Sparse::default(),
             losses: Sparse::default(),
-            failures,
             hearts: Hearts::default(),
-        }
+        };
+        (connector, told)
     }
 
     /// Has its loop, and those of its publishers, watched.
@@ -89,6 +109,7 @@ impl Connector {
                     self.metrics.connects.count(Connect::Ready);
                     let others: u64 = self.failures.iter().map(Sparse::renew).sum();
                     info!(broker = %url.shown, others, "broker connected");
+                    self.story.send_modify(|story| story.url = Some(url.shown.clone()));
                     if let End::Stopped = self.keep(session, &mut heart, &stop).await {
                         return;
                     }
@@ -99,6 +120,7 @@ impl Connector {
                 Err(error) => {
                     self.metrics.connects.count(Connect::Failed);
                     complain(url, &error, failures);
+                    self.note(format!("{}: {}", url.shown, Chain(&error)));
                 }
             }
             tokio::select! {
@@ -123,6 +145,7 @@ impl Connector {
                     event = events.next() => match event {
                         Some(Event::ConnectionBlocked(reason)) => {
                             warn!(event = "broker_blocked", %reason, "the broker blocks publishing");
+                            self.note(format!("the broker blocks publishing: {reason}"));
                             signs.blocked.store(true, Ordering::Relaxed);
                             self.show(Link::Blocked);
                         }
@@ -139,22 +162,25 @@ impl Connector {
                             if let Some(others) = self.losses.pass(Instant::now().into_std()) {
                                 warn!(event = "broker_connection_lost", error = %Chain(&error), others, "broker connection lost");
                             }
+                            self.note(format!("connection lost: {}", Chain(&error)));
                             break End::Broken;
                         }
                         Some(event) => debug!(?event, "broker connection"),
                         None => break End::Broken,
                     },
                     Some(ended) = publishers.join_next() => {
-                        if let Ok(Err(error)) = &ended
-                            && let Some(code) = error.channel_close()
-                        {
-                            self.metrics.channel_closes.count(code);
+                        if let Ok(Err(error)) = &ended {
+                            if let Some(code) = error.channel_close() {
+                                self.metrics.channel_closes.count(code);
+                            }
+                            self.note(format!("a publisher gave up its channel: {}", Chain(error)));
                         }
                         self.tell_end(ended);
                         break End::Broken;
                     }
                     error = topology.as_mut() => {
                         warn!(event = "topology_gone", error = %Chain(&error), "the topology is gone");
+                        self.note(format!("the topology is gone: {}", Chain(&error)));
                         break End::Broken;
                     }
                     () = stop.cancelled() => break End::Stopped,
@@ -202,7 +228,14 @@ impl Connector {
         }
     }
 
+    fn note(&self, error: String) {
+        self.story.send_modify(|story| story.last_error = Some((SystemTime::now(), error)));
+    }
+
     fn show(&self, link: Link) {
+        if mem::discriminant(&*self.link.borrow()) != mem::discriminant(&link) {
+            self.story.send_modify(|story| story.since = SystemTime::now());
+        }
         self.metrics.connection_up.set(i64::from(matches!(link, Link::Up(_))));
         let is_blocked = matches!(link, Link::Blocked);
         self.metrics.connection_blocked.set(i64::from(is_blocked));

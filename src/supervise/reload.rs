@@ -21,7 +21,7 @@ use super::{
     warn_of,
 };
 use crate::{
-    admin::{News, Reload},
+    admin::{InForce, News, Reload},
     blocking::off_thread,
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
@@ -84,25 +84,25 @@ impl Reloader {
         let at = SystemTime::now();
         let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.config));
         let served = self.certificates.as_ref().map(Certificates::digests).unwrap_or_default();
-        let problems = match off_thread(move || prepare(&source, &running, &served)).await {
-            Ok(prepared) => {
-                self.adopt(prepared);
-                Vec::new()
-            }
-            Err(error) => problems(error),
+        let (changed, problems) = match off_thread(move || prepare(&source, &running, &served)).await {
+            Ok(prepared) => (self.adopt(prepared), Vec::new()),
+            Err(error) => (Vec::new(), problems(error)),
         };
         let is_taken = problems.is_empty();
         self.metrics.configured(at, is_taken);
-        let last_reload = Reload::new(at, is_taken, words(&problems));
         let refused_certificates = self.certificates.as_ref().map(Certificates::refused).unwrap_or_default();
-        self.news.send_replace(News { last_reload: Some(last_reload), refused_certificates });
+        self.news.send_modify(|news| {
+            news.last_reload = Some(Reload::new(at, is_taken, words(&problems)));
+            news.refused_certificates = refused_certificates;
+        });
         // Well or not: requests are answered.
         self.systemd.ready(&self.view.line()).await;
         for problem in &problems {
             error!(event = "reload_problem", key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
         }
         if is_taken {
-            info!("configuration reloaded");
+            let hash = self.news.borrow().config.hash.clone();
+            info!(config = hash, keys = changed.join(" "), "configuration reloaded");
         } else {
             error!(
                 event = "reload_refused",
@@ -112,8 +112,11 @@ impl Reloader {
         }
     }
 
-    /// The change itself: from here on nothing can fail, and nothing is waited for.
-    fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pairs }: Prepared) {
+    /// The change itself: from here on nothing can fail, and nothing is waited for. Returns the keys that changed.
+    fn adopt(&mut self, prepared: Prepared) -> Vec<&'static str> {
+        let Prepared { reloaded: Reloaded { config, warnings, effective, .. }, pairs } = prepared;
+        let changed = self.config.changed_to(&config);
+        let in_force = InForce::new(&effective, &warnings);
         self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
@@ -125,6 +128,10 @@ impl Reloader {
         }
         self.config = Arc::new(config);
         warn_of(&warnings);
+        let before = self.news.borrow().config.hash.clone();
+        self.metrics.in_force(&in_force.hash, in_force.warnings.len(), Some(&before));
+        self.news.send_modify(|news| news.config = in_force);
+        changed
     }
 
     async fn look(&mut self) {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::Method;
 use serde_json::Value;
@@ -209,6 +209,11 @@ impl Daemon {
     fn child(&self) -> MutexGuard<'_, Child> {
         self.running.child.lock().expect("no test panics with it held")
     }
+}
+
+/// A unix time as `/status` has it.
+pub fn rfc3339(seconds: f64) -> String {
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)).to_string()
 }
 
 /// Runs the program to its end with these arguments and this environment only, at most 30 s.
