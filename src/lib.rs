@@ -36,6 +36,8 @@ mod blocking;
 pub mod error;
 pub mod metrics;
 pub mod telemetry;
+pub mod trace;
+mod client;
 pub mod network;
 mod failpoint;
 #[cfg(any(test, feature = "fuzzing"))]

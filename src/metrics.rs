@@ -94,6 +94,10 @@ pub struct Metrics {
     pub acme_orders: Counters<Order>,
     /// Pairs of certificate and key that were found in the files while running.
     pub tls_reloads: Counters<TlsReload>,
+    /// Spans that the collector has taken.
+    pub traces_exported: Counter,
+    /// Spans that it has not: no room in the queue, or not taken after some tries.
+    pub traces_dropped: Counter,
     reload_successful: Gauge,
     reload_success_timestamp: Gauge,
     conservation_error: Gauge,
@@ -440,6 +444,8 @@ impl Metrics {
             },
             acme_orders: counters(r, "acme_orders", "Orders of certificates by how they ended"),
             tls_reloads: counters(r, "tls_reloads", "New certificates by what became of them"),
+            traces_exported: counter(r, "traces_exported", "Spans that the collector has taken"),
+            traces_dropped: counter(r, "traces_dropped", "Spans that were not exported"),
             reload_successful: gauge(
                 r,
                 "config_last_reload_successful",

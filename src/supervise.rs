@@ -47,6 +47,7 @@ use crate::{
     },
     metrics::{Books, Metrics},
     telemetry::Levels,
+    trace::export::Tracer,
     webhook::Webhook,
 };
 
@@ -94,7 +95,9 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
     let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
-    let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
+    let (tracer, exporter) = Tracer::new(&config.traces, &config.broker.exchange, hostname(), &metrics);
+    let (delivery, connector, replay) =
+        Delivery::new(&config.broker, spool.clone(), tracer.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
     let Passed { public: mut sockets, admin: admin_socket } = Passed::take(source.environment())?;
@@ -122,7 +125,7 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         started,
         stopping: stopping.clone(),
     };
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
+    let webhook = Arc::new(Webhook::new(&config, delivery, tracer, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
@@ -148,6 +151,9 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.start(Part::Listener, |stop| listener.run(stop));
     if let Some(acme) = acme {
         tasks.start(Part::Acme, |stop| acme.run(stop));
+    }
+    if let Some(exporter) = exporter {
+        tasks.start(Part::Traces, |stop| exporter.run(stop));
     }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
@@ -199,6 +205,12 @@ async fn keep(spool: Spool, keeper: Keeper, stop: CancellationToken) {
     }
 }
 
+/// The machine's name, for spans.
+fn hostname() -> Option<String> {
+    let system = rustix::system::uname();
+    Some(system.nodename().to_str().ok()?.to_owned()).filter(|name| !name.is_empty())
+}
+
 /// The last word: what became of everything that was received.
 fn balance(metrics: &Metrics) {
     let Books { received, published, spooled, refused, unavailable, in_flight, .. } = metrics.books();
@@ -214,12 +226,21 @@ enum Part {
     Replay,
     Broker,
     Spool,
+    Traces,
     Admin,
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 7] =
-        [Self::Reload, Self::Acme, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
+    const STOP_ORDER: [Self; 8] = [
+        Self::Reload,
+        Self::Acme,
+        Self::Listener,
+        Self::Replay,
+        Self::Broker,
+        Self::Spool,
+        Self::Traces,
+        Self::Admin,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -229,6 +250,7 @@ impl Part {
             Self::Replay => "replay",
             Self::Broker => "broker connection",
             Self::Spool => "spool",
+            Self::Traces => "export of traces",
             Self::Admin => "admin listener",
         }
     }

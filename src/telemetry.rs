@@ -1,6 +1,6 @@
 //! Logging: where events go, and which are written.
 //!
-//! Events are facts with fields, each spelled one way everywhere: `request`, `message_id`, `subscription` and `reason`
+//! Events are facts with fields, each spelled one way everywhere: `request`, `trace`, `message_id`, `subscription` and `reason`
 //! on the road; `broker` and `code` behind it; `listener`, `address`, `part`, `signal` in the daemon's life; `key` and
 //! `origin` of settings; `error` with its causes; `others` for what [`Sparse`] held back. `error` = someone must act,
 //! `warn` = it heals by itself, `info` = a state changed, `debug` = each request. Never a query, body, header, token

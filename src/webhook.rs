@@ -21,7 +21,11 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, header::EXPECT};
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{
+    Instrument, debug, debug_span,
+    field::{Empty, display},
+    warn,
+};
 
 use self::{
     reply::{Refusal, Reply},
@@ -38,6 +42,7 @@ use crate::{
     metrics::{Handshake, Metrics, Route},
     notification::Batch,
     telemetry::Sparse,
+    trace::{Heard, Serving, export::Tracer},
     verify::Verified,
 };
 
@@ -48,6 +53,7 @@ pub struct Webhook {
     memory: body::Memory,
     delivery: Arc<Delivery>,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     unavailable: Sparse,
     refused: Sparse,
 }
@@ -87,12 +93,13 @@ pub enum Standing {
 
 impl Webhook {
     /// Puts the stages of the road together.
-    pub fn new(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(config: &Config, delivery: Arc<Delivery>, tracer: Tracer, metrics: Arc<Metrics>) -> Self {
         Self {
             rules: RwLock::new(Arc::new(Rules::of(config))),
             memory: body::Memory::default(),
             delivery,
             metrics,
+            tracer,
             unavailable: Sparse::default(),
             refused: Sparse::default(),
         }
@@ -117,9 +124,10 @@ impl Webhook {
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let span = debug_span!("request", request = %arrival.request);
+        let span = debug_span!("request", request = %arrival.request, trace = Empty);
+        let mut serving = None;
         let (route, reply) = match form::hear(&request, caller.standing) {
-            Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
+            Ok(()) => self.route(&rules, request, owed, arrival, &mut serving).instrument(span).await,
             Err(refusal) => {
                 span.in_scope(|| debug!(reason = %refusal, "request refused"));
                 (Route::Other, Reply::Refusal(refusal))
@@ -131,7 +139,11 @@ impl Webhook {
             *answer.response.body_mut() = Full::default();
         }
         let status = answer.response.status().as_u16();
-        debug!(request = %arrival.request, client = caller.address.map(display), status, "answered");
+        let trace = serving.as_ref().map(|serving| display(serving.id()));
+        debug!(request = %arrival.request, trace, client = caller.address.map(display), status, "answered");
+        if let Some(serving) = serving {
+            serving.answered(status);
+        }
         self.metrics.request(route, status, begun.elapsed());
         answer
     }
@@ -146,6 +158,7 @@ impl Webhook {
         request: Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
+        serving: &mut Option<Serving>,
     ) -> (Route, Reply) {
         match route::target(request.method(), request.uri().path(), &rules.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
@@ -163,7 +176,9 @@ impl Webhook {
                     self.metrics.handshakes.count(Handshake::Refused);
                     (Route::Handshake, Reply::Refusal(Refusal::BadToken))
                 }
-                Ok(None) => (Route::Notifications, self.notifications(rules, request, owed, arrival).await),
+                Ok(None) => {
+                    (Route::Notifications, self.notifications(rules, request, owed, arrival, serving).await)
+                }
             },
         }
     }
@@ -174,13 +189,15 @@ impl Webhook {
         request: Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
+        serving: &mut Option<Serving>,
     ) -> Reply {
         let (head, mut body) = request.into_parts();
         let (media, waits_for_us) = (media::readable(&head.headers), head.headers.contains_key(EXPECT));
+        let heard = Heard::read(&head, &self.tracer);
         // It can be large, and the body slow.
         drop(head);
         let received = match media {
-            Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
+            Ok(()) => self.receive(rules, &mut body, owed, arrival, heard, serving).await,
             Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
         match received {
@@ -188,7 +205,10 @@ impl Webhook {
             Err(refusal) => {
                 if let Refusal::Unavailable(reason) = refusal {
                     match self.unavailable.pass(Instant::now()) {
-                        Some(others) => warn!(request = %arrival.request, %reason, others, "answered 503"),
+                        Some(others) => {
+                            let trace = serving.as_ref().map(|serving| display(serving.id()));
+                            warn!(request = %arrival.request, trace, %reason, others, "answered 503");
+                        }
                         None => debug!(%reason, "answered 503"),
                     }
                 } else {
@@ -211,13 +231,19 @@ impl Webhook {
         body: &mut Incoming,
         owed: Deadline,
         arrival: Arrival,
+        heard: Heard,
+        serving: &mut Option<Serving>,
     ) -> Result<Receipts, Refusal> {
         let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
         let bytes = &whole.bytes;
         let batch = Batch::parse(bytes, rules.limits.items_max)?; // what was said
         let verified = rules.verifier.verify(batch); // what we believe
         let tally = Tally::of(&verified, &self.metrics);
-        let envelopes = rules.router.address(&verified, bytes, arrival); // where it goes
+        if !verified.authentic().is_empty() {
+            *serving = heard.believed(arrival, &self.tracer);
+        }
+        let trace = serving.as_ref().map(Serving::trace); // to whose doings it belongs
+        let envelopes = rules.router.address(&verified, bytes, arrival, trace); // where it goes
         let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
         self.set_aside(&verified, arrival);
         tally.settle(&receipts);

@@ -1,7 +1,7 @@
 //! What a reload may change, and what takes a restart: every key is one or the other.
 
 use super::{
-    Acme, Admin, Broker, BrokerTls, Config, Limits, Log, Server, Spool, Tls, TlsSource,
+    Acme, Admin, Broker, BrokerTls, Collector, Config, Limits, Log, Server, Spool, Tls, TlsSource, Traces,
     resolve::SPOOL_BYTES_BESIDE,
 };
 
@@ -14,13 +14,14 @@ impl Config {
     /// Nothing here is taken apart with `..`, so that a new key must be put on one of the two sides: compared, or passed
     /// over by `_` because it is live.
     pub(super) fn fixed_against(&self, new: &Self) -> Vec<Difference> {
-        let Self { server, client_states: _, broker, spool, admin, log } = self;
+        let Self { server, client_states: _, broker, spool, admin, log, traces } = self;
         let sides = [
             server.fixed_against(&new.server),
             broker.fixed_against(&new.broker),
             spool.fixed_against(&new.spool),
             admin.fixed_against(&new.admin),
             log.fixed_against(&new.log),
+            traces.fixed_against(&new.traces),
         ];
         let differing = sides.into_iter().flatten().filter(|(_, is_same)| !is_same);
         let mut found: Vec<Difference> = differing.map(|(key, _)| (key, RESTART)).collect();
@@ -160,6 +161,22 @@ impl Log {
     fn fixed_against(&self, new: &Self) -> Compared {
         let Self { level: _, format } = self;
         vec![("log.format", *format == new.format)]
+    }
+}
+
+impl Traces {
+    fn fixed_against(&self, new: &Self) -> Compared {
+        let Self { sample, collector } = self;
+        let mut compared = vec![("traces.sample", *sample == new.sample)];
+        match (collector, &new.collector) {
+            (Some(Collector { endpoint, ca_file, headers }), Some(new)) => compared.extend([
+                ("traces.endpoint", *endpoint == new.endpoint),
+                ("traces.ca_file", *ca_file == new.ca_file),
+                ("traces.headers", *headers == new.headers),
+            ]),
+            (one, other) => compared.push(("traces.endpoint", one.is_none() && other.is_none())),
+        }
+        compared
     }
 }
 

@@ -17,4 +17,5 @@ mod shutdown;
 mod soak;
 mod spool_cli;
 mod tls;
+mod traces;
 pub mod support;

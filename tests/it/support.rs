@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod certs;
+pub mod collector;
 pub mod cut;
 pub mod daemon;
 pub mod disk;
