@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "support offers whole tools; not every test run uses every one")]
 
+pub mod balance;
 pub mod broker;
 pub mod certs;
+pub mod clock;
 pub mod collector;
 pub mod cut;
 pub mod daemon;
@@ -17,6 +19,7 @@ pub mod load;
 pub mod oracle;
 pub mod pebble;
 pub mod ports;
+pub mod preload;
 pub mod process;
 pub mod queue;
 pub mod scripted;
