@@ -29,12 +29,15 @@ pub use self::{
     raw::{ClientAddress, ClientStatePolicy, LogFormat, LogLevel, QueueType, SourcesMode, UnknownHost},
     schema::schema,
 };
+use hyper::{HeaderMap, Uri};
+
 use crate::{
     envelope::routing::Template,
     listener::tls::ClientAuthorities,
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
+    trace::Sample,
 };
 
 /// Everything `serve` needs to know, right by construction.
@@ -52,6 +55,8 @@ pub struct Config {
     pub admin: Admin,
     /// Logging.
     pub log: Log,
+    /// Traces.
+    pub traces: Traces,
 }
 
 /// `[server]`
@@ -307,6 +312,26 @@ pub struct Log {
     pub level: LogLevel,
     /// How.
     pub format: LogFormat,
+}
+
+/// `[traces]`
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// Which of the traces that begin here are sampled.
+    pub sample: Sample,
+    /// Who collects spans.
+    pub collector: Option<Collector>,
+}
+
+/// Who collects spans, by OTLP over HTTP.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Collector {
+    /// `traces.endpoint`: `http://` or `https://`, with a host.
+    pub endpoint: Uri,
+    /// PEM file: the only authorities to trust for the collector's TLS, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Sent with each request; their values are never shown.
+    pub headers: HeaderMap,
 }
 
 /// The annotated configuration file that ships with the program.

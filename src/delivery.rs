@@ -47,6 +47,10 @@ use crate::{
     envelope::Envelope,
     failpoint::{self, Point},
     metrics::{Metrics, Publish, Quarantined},
+    trace::{
+        export::{Tracer, Watch},
+        span::Fate as Ended,
+    },
 };
 
 /// Hands envelopes to whoever keeps them: the broker, or else the spool.
@@ -56,6 +60,7 @@ pub struct Delivery {
     broker: Option<Broker>,
     spool: Spool,
     late: mpsc::Sender<Late>,
+    tracer: Tracer,
 }
 
 /// Proof that the messages of a request are safe; made here alone.
@@ -164,17 +169,22 @@ pub enum State {
 
 impl Delivery {
     /// Delivery to a broker, with its two tasks: the one that keeps the connection, the one that empties the spool.
-    pub fn new(config: &config::Broker, spool: Spool, metrics: Arc<Metrics>) -> (Self, Connector, Replay) {
+    pub fn new(
+        config: &config::Broker,
+        spool: Spool,
+        tracer: Tracer,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Connector, Replay) {
         let (broker, connector) = Broker::new(config, metrics);
         // Every message in flight has room of its own, so that this is never full.
         let (late, latecomers) = mpsc::channel(config.in_flight_messages);
-        let replay = Replay::new(spool.clone(), broker.link.clone(), latecomers);
-        (Self { broker: Some(broker), spool, late }, connector, replay)
+        let replay = Replay::new(spool.clone(), broker.link.clone(), latecomers, tracer.clone());
+        (Self { broker: Some(broker), spool, late, tracer }, connector, replay)
     }
 
     /// Delivery into a spool that somebody else empties.
-    pub fn without_broker(spool: Spool) -> Self {
-        Self { broker: None, spool, late: mpsc::channel(1).0 }
+    pub fn without_broker(spool: Spool, tracer: Tracer) -> Self {
+        Self { broker: None, spool, late: mpsc::channel(1).0, tracer }
     }
 
     /// Delivers the messages of one request, in order, and returns when all are safe.
@@ -189,8 +199,9 @@ impl Delivery {
     /// Dropping the future gives up the receipts, not the messages that are already on their way.
     pub async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
         let all = envelopes.len();
+        let watch = self.tracer.watch();
         let left = match &self.broker {
-            Some(broker) => broker.publish(envelopes, owed).await,
+            Some(broker) => broker.publish(envelopes, owed, &watch).await,
             None => {
                 envelopes.into_iter().map(|envelope| Left::unsent(envelope.into(), Cause::Away)).collect()
             }
@@ -206,13 +217,16 @@ impl Delivery {
         match self.spool.append(messages.collect(), owed).await {
             Ok(held) => {
                 let spooled = left.len();
+                left.iter().for_each(|left| watch.ended(&left.envelope, Ended::Spooled(&left.cause)));
                 let late = left.into_iter().zip(held).filter_map(|(left, held)| held.zip(left.fate));
                 // Whatever nobody watches is published once more.
                 late.for_each(|late| drop(self.late.try_send(late)));
                 Ok(Receipts { published: all - spooled, spooled })
             }
             Err(spool) => {
-                confirmed_after_all(left, owed).await.map_err(|broker| Undeliverable { broker, spool })?;
+                confirmed_after_all(left, owed, &watch)
+                    .await
+                    .map_err(|broker| Undeliverable { broker, spool })?;
                 Ok(Receipts { published: all, spooled: 0 })
             }
         }
@@ -251,12 +265,22 @@ impl Delivery {
 }
 
 /// Without a spool there is still the rest of the request's time for the broker.
-async fn confirmed_after_all(left: Vec<Left>, owed: Deadline) -> Result<(), Cause> {
-    for Left { cause, fate, .. } in left {
-        let Some(fate) = fate else { return Err(cause) };
-        owed.limit(fate).await.map_err(|Elapsed| cause)?.unwrap_or(Err(Cause::Closed))?;
+async fn confirmed_after_all(left: Vec<Left>, owed: Deadline, watch: &Watch<'_>) -> Result<(), Cause> {
+    let mut all = Ok(());
+    for Left { envelope, cause, fate } in left {
+        let fate = match fate {
+            // For those that come after one that failed nobody waits any more.
+            Some(fate) if all.is_ok() => owed.limit(fate).await.map_err(|Elapsed| cause),
+            Some(_) | None => Err(cause),
+        };
+        let fate = fate.and_then(|told| told.unwrap_or(Err(Cause::Closed)));
+        match fate {
+            Ok(()) => watch.ended(&envelope, Ended::Published),
+            Err(cause) => watch.ended(&envelope, Ended::Failed(&cause)),
+        }
+        all = all.and(fate);
     }
-    Ok(())
+    all
 }
 
 impl Left {
@@ -306,7 +330,7 @@ impl Broker {
     }
 
     /// Publishes the messages in order; returns those that are not confirmed within `broker.confirm_within`.
-    async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Vec<Left> {
+    async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline, watch: &Watch<'_>) -> Vec<Left> {
         let patience = owed.or_after(self.confirm_within);
         let mut envelopes = envelopes.into_iter().map(Arc::new);
         let (flights, cause) = self.launch(&mut envelopes, patience).await;
@@ -314,7 +338,7 @@ impl Broker {
         failpoint::reached(Point::PublishBeforeConfirm);
         for (envelope, mut fate) in flights {
             match patience.limit(&mut fate).await {
-                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Ok(()))) => watch.ended(&envelope, Ended::Published),
                 Ok(Ok(Err(cause))) => left.push(Left::unsent(envelope, cause)),
                 Ok(Err(_gone)) => left.push(Left::unsent(envelope, Cause::Closed)),
                 Err(Elapsed) => left.push(Left { envelope, cause: Cause::Late, fate: Some(fate) }),

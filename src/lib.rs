@@ -38,6 +38,8 @@ mod blocking;
 pub mod error;
 pub mod metrics;
 pub mod telemetry;
+pub mod trace;
+mod client;
 pub mod network;
 pub mod moment;
 mod failpoint;

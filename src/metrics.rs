@@ -141,6 +141,10 @@ pub struct Metrics {
     pub tls_reloads: Counters<TlsReload>,
     config_info: Family<[(&'static str, String); 1], Gauge>,
     config_warnings: Gauge,
+    /// Spans that the collector has taken.
+    pub traces_exported: Counter,
+    /// Spans that it has not: no room in the queue, or not taken after some tries.
+    pub traces_dropped: Counter,
     reload_successful: Gauge,
     reload_success_timestamp: Gauge,
     /// Lines of the log that nobody took.
@@ -294,6 +298,8 @@ impl Metrics {
                 "config_warnings",
                 "What works in the configuration in force but deserves a look",
             ),
+            traces_exported: counter(r, "traces_exported", "Spans that the collector has taken"),
+            traces_dropped: counter(r, "traces_dropped", "Spans that were not exported"),
             reload_successful: gauge(
                 r,
                 "config_last_reload_successful",

@@ -52,6 +52,7 @@ use crate::{
     metrics::{Books, Metrics},
     sightings::Sightings,
     telemetry::Logging,
+    trace::export::Tracer,
     webhook::Webhook,
 };
 
@@ -115,7 +116,9 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     // The keeper has the directory, or nobody has.
     let sightings = Sightings::open(&config.spool.directory, Arc::clone(&metrics), started);
-    let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
+    let (tracer, exporter) = Tracer::new(&config.traces, &config.broker.exchange, hostname(), &metrics);
+    let (delivery, connector, replay) =
+        Delivery::new(&config.broker, spool.clone(), tracer.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
     let Passed { public: mut sockets, admin: admin_socket } = Passed::take(source.environment())?;
@@ -156,7 +159,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         news: told,
     };
     let view = Arc::new(view);
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), Arc::clone(&metrics)));
+    let webhook =
+        Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), tracer, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
@@ -196,6 +200,9 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     tasks.start(Part::Listener, |stop| listener.listened_to(&hearts).run(stop));
     if let Some(acme) = acme {
         tasks.start(Part::Acme, |stop| acme.run(stop));
+    }
+    if let Some(exporter) = exporter {
+        tasks.start(Part::Traces, |stop| exporter.run(stop));
     }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
     info!(
@@ -265,6 +272,12 @@ async fn keep(spool: Spool, keeper: Keeper, stop: CancellationToken) {
     }
 }
 
+/// The machine's name, for spans.
+fn hostname() -> Option<String> {
+    let system = rustix::system::uname();
+    Some(system.nodename().to_str().ok()?.to_owned()).filter(|name| !name.is_empty())
+}
+
 /// The last word: what became of everything that was received. An equation that does not hold is an error, because then
 /// some item may have been lost, and nothing else would say so.
 fn balance(metrics: &Metrics, end: End) -> Result<(), ServeError> {
@@ -302,12 +315,13 @@ enum Part {
     Replay,
     Broker,
     Spool,
+    Traces,
     Admin,
     Herald,
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 9] = [
+    const STOP_ORDER: [Self; 10] = [
         Self::Reload,
         Self::Acme,
         Self::Listener,
@@ -315,6 +329,7 @@ impl Part {
         Self::Replay,
         Self::Broker,
         Self::Spool,
+        Self::Traces,
         Self::Admin,
         Self::Herald,
     ];
@@ -328,6 +343,7 @@ impl Part {
             Self::Replay => "replay",
             Self::Broker => "broker connection",
             Self::Spool => "spool",
+            Self::Traces => "export of traces",
             Self::Admin => "admin listener",
             Self::Herald => "word to systemd",
         }
@@ -339,7 +355,7 @@ impl Part {
             Self::Listener => Some("stopping: open requests are answered"),
             Self::Replay | Self::Broker => Some("stopping: waiting for the broker's last confirms"),
             Self::Spool => Some("stopping: closing the spool"),
-            Self::Reload | Self::Acme | Self::Sightings | Self::Admin | Self::Herald => None,
+            Self::Reload | Self::Acme | Self::Sightings | Self::Traces | Self::Admin | Self::Herald => None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Logging: where events go, and which are written.
 //!
-//! Events are facts with fields, each spelled one way everywhere: `request`, `message_id`, `subscription` and `reason`
-//! on the road; `broker` and `code` behind it; `listener`, `address`, `part`, `signal` in the daemon's life; `key`, `keys` and
-//! `origin` of settings; `config` for the hash of them all; `error` with its causes; `others` for what [`Sparse`] held back. `error` = someone must act,
+//! Events are facts with fields, each spelled one way everywhere: `request`, `trace`, `message_id`, `subscription` and
+//! `reason` on the road; `broker` and `code` behind it; `listener`, `address`, `part`, `signal` in the daemon's life; `key`,
+//! `keys` and `origin` of settings; `config` for the hash of them all; `error` with its causes; `others` for what [`Sparse`]
+//! held back. `error` = someone must act,
 //! `warn` = it heals by itself, `info` = a state changed, `debug` = each request. Never a query, body, header, token
 //! or clientState.
 //!

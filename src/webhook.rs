@@ -24,7 +24,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, header::EXPECT};
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{
+    Instrument, debug, debug_span,
+    field::{Empty, display},
+    warn,
+};
 
 use self::{
     reply::{Refusal, Reply},
@@ -43,6 +47,7 @@ use crate::{
     notification::Batch,
     sightings::Sightings,
     telemetry::Sparse,
+    trace::{Heard, Serving, export::Tracer},
     verify::Verified,
 };
 
@@ -54,6 +59,7 @@ pub struct Webhook {
     delivery: Arc<Delivery>,
     sightings: Arc<Sightings>,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     unavailable: Sparse,
     refused: Sparse,
 }
@@ -97,6 +103,7 @@ impl Webhook {
         config: &Config,
         delivery: Arc<Delivery>,
         sightings: Arc<Sightings>,
+        tracer: Tracer,
         metrics: Arc<Metrics>,
     ) -> Self {
         sightings.adopt(&config.client_states);
@@ -106,6 +113,7 @@ impl Webhook {
             delivery,
             sightings,
             metrics,
+            tracer,
             unavailable: Sparse::default(),
             refused: Sparse::default(),
         }
@@ -131,10 +139,11 @@ impl Webhook {
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let span = debug_span!("request", request = %arrival.request);
+        let span = debug_span!("request", request = %arrival.request, trace = Empty);
+        let mut serving = None;
         let (route, reply) = match form::hear(&request, caller.standing) {
             Ok(()) => {
-                let routed = self.route(&rules, request, owed, arrival).instrument(span);
+                let routed = self.route(&rules, request, owed, arrival, &mut serving).instrument(span);
                 // A panic costs this request; the guards on its way have settled its books and its room.
                 let routed = AssertUnwindSafe(routed).catch_unwind().await;
                 routed.unwrap_or((Route::Other, Reply::Refusal(Refusal::Failed)))
@@ -150,7 +159,11 @@ impl Webhook {
             *answer.response.body_mut() = Full::default();
         }
         let status = answer.response.status().as_u16();
-        debug!(request = %arrival.request, client = caller.address.map(display), status, "answered");
+        let trace = serving.as_ref().map(|serving| display(serving.id()));
+        debug!(request = %arrival.request, trace, client = caller.address.map(display), status, "answered");
+        if let Some(serving) = serving {
+            serving.answered(status);
+        }
         self.metrics.request(route, status, begun.elapsed());
         answer
     }
@@ -165,6 +178,7 @@ impl Webhook {
         request: Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
+        serving: &mut Option<Serving>,
     ) -> (Route, Reply) {
         match route::target(request.method(), request.uri().path(), &rules.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
@@ -182,7 +196,9 @@ impl Webhook {
                     self.metrics.handshakes.count(Handshake::Refused);
                     (Route::Handshake, Reply::Refusal(Refusal::BadToken))
                 }
-                Ok(None) => (Route::Notifications, self.notifications(rules, request, owed, arrival).await),
+                Ok(None) => {
+                    (Route::Notifications, self.notifications(rules, request, owed, arrival, serving).await)
+                }
             },
         }
     }
@@ -193,13 +209,15 @@ impl Webhook {
         request: Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
+        serving: &mut Option<Serving>,
     ) -> Reply {
         let (head, mut body) = request.into_parts();
         let (media, waits_for_us) = (media::readable(&head.headers), head.headers.contains_key(EXPECT));
+        let heard = Heard::read(&head, &self.tracer);
         // It can be large, and the body slow.
         drop(head);
         let received = match media {
-            Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
+            Ok(()) => self.receive(rules, &mut body, owed, arrival, heard, serving).await,
             Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
         match received {
@@ -208,7 +226,8 @@ impl Webhook {
                 if let Refusal::Unavailable(reason) = refusal {
                     match self.unavailable.pass(Instant::now()) {
                         Some(others) => {
-                            warn!(event = "answered_503", request = %arrival.request, %reason, others, "answered 503")
+                            let trace = serving.as_ref().map(|serving| display(serving.id()));
+                            warn!(event = "answered_503", request = %arrival.request, trace, %reason, others, "answered 503");
                         }
                         None => debug!(%reason, "answered 503"),
                     }
@@ -232,6 +251,8 @@ impl Webhook {
         body: &mut Incoming,
         owed: Deadline,
         arrival: Arrival,
+        heard: Heard,
+        serving: &mut Option<Serving>,
     ) -> Result<Receipts, Refusal> {
         let begun = Instant::now();
         let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
@@ -241,7 +262,11 @@ impl Webhook {
         let tally = Tally::of(&verified, rules, &self.metrics);
         let waiting = Waiting::of(&verified, begun, &self.metrics.graph);
         self.sightings.note(&verified, arrival.at);
-        let envelopes = rules.router.address(&verified, bytes, arrival); // where it goes
+        if !verified.authentic().is_empty() {
+            *serving = heard.believed(arrival, &self.tracer);
+        }
+        let trace = serving.as_ref().map(Serving::trace); // to whose doings it belongs
+        let envelopes = rules.router.address(&verified, bytes, arrival, trace); // where it goes
         let delivered = self.delivery.deliver(envelopes, owed).await; // who keeps it now
         waiting.end();
         let receipts = delivered?;

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Acme, Admin, Broker, BrokerIdentity, BrokerTls, ClientState, Config, Environment, Limits, Log, PairFiles,
-    Server, Sources, Spool, Tls, TlsSource, keys::Effect, load::load_text, resolve::SPOOL_BYTES_BESIDE,
+    Acme, Admin, Broker, BrokerIdentity, BrokerTls, ClientState, Collector, Config, Environment, Limits, Log,
+    PairFiles, Server, Sources, Spool, Tls, TlsSource, Traces, keys::Effect, load::load_text,
+    resolve::SPOOL_BYTES_BESIDE,
 };
 
 /// A key that cannot change while the daemon runs, and why it is named.
@@ -36,7 +37,7 @@ impl Config {
     }
 
     fn against(&self, new: &Self) -> Vec<Compared> {
-        let Self { server, client_states, broker, spool, admin, log } = self;
+        let Self { server, client_states, broker, spool, admin, log, traces } = self;
         let sides = [
             server.against(&new.server),
             against(client_states, &new.client_states).to_vec(),
@@ -44,6 +45,7 @@ impl Config {
             spool.against(&new.spool),
             admin.against(&new.admin),
             log.against(&new.log),
+            traces.against(&new.traces),
         ];
         sides.into_iter().flatten().collect()
     }
@@ -55,6 +57,7 @@ pub(super) fn effects() -> BTreeMap<&'static str, Effect> {
     let modes = ["files", "off", "acme"].map(|mode| {
         let text = format!(
             "[server.tls]\nmode = \"{mode}\"\ndomains = [\"a.example\"]\n\
+             [traces]\nendpoint = \"https://a.example/v1/traces\"\n\
              [[client_states]]\nname = \"a\"\nsecret = \"a\"\n"
         );
         load_text("effects", &text, &Environment::default()).expect("little, but right").config
@@ -278,6 +281,22 @@ impl Log {
     fn against(&self, new: &Self) -> Vec<Compared> {
         let Self { level, format } = self;
         vec![live("log.level", *level == new.level), fixed("log.format", *format == new.format)]
+    }
+}
+
+impl Traces {
+    fn against(&self, new: &Self) -> Vec<Compared> {
+        let Self { sample, collector } = self;
+        let mut compared = vec![fixed("traces.sample", *sample == new.sample)];
+        match (collector, &new.collector) {
+            (Some(Collector { endpoint, ca_file, headers }), Some(new)) => compared.extend([
+                fixed("traces.endpoint", *endpoint == new.endpoint),
+                fixed("traces.ca_file", *ca_file == new.ca_file),
+                fixed("traces.headers", *headers == new.headers),
+            ]),
+            (one, other) => compared.push(fixed("traces.endpoint", one.is_none() && other.is_none())),
+        }
+        compared
     }
 }
 

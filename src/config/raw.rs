@@ -2,7 +2,7 @@
 //!
 //! `config.toml` at the top of the project documents every key; a test holds it equal to the defaults here.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ pub(super) struct Raw {
     pub(super) spool: RawSpool,
     pub(super) admin: RawAdmin,
     pub(super) log: RawLog,
+    pub(super) traces: RawTraces,
 }
 
 #[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -247,6 +248,15 @@ pub enum LogFormat {
     Journald,
 }
 
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawTraces {
+    pub(super) sample: f64,
+    pub(super) endpoint: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) headers: BTreeMap<String, RawSecret>,
+}
+
 impl Default for RawServer {
     fn default() -> Self {
         Self {
@@ -346,5 +356,11 @@ impl Default for RawAdmin {
 impl Default for RawLog {
     fn default() -> Self {
         Self { level: LogLevel::Info, format: LogFormat::Auto }
+    }
+}
+
+impl Default for RawTraces {
+    fn default() -> Self {
+        Self { sample: 1.0, endpoint: None, ca_file: None, headers: BTreeMap::new() }
     }
 }

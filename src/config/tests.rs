@@ -192,6 +192,23 @@ fn single_problems() {
     );
     check_problem("[broker]\nin_flight_bytes = \"1MiB\"", "broker.in_flight_bytes", "never fits");
     check_problem("[broker]\nchannels = 17", "broker.channels", "at most 16");
+    check_problem("[traces]\nsample = 1.5", "traces.sample", "from 0 to 1");
+    check_problem("[traces]\nsample = nan", "traces.sample", "from 0 to 1");
+    check_problem("[traces]\nsample = \"half\"", "traces.sample", "expected a number");
+    for endpoint in
+        ["collector:4318/v1/traces", "ftp://h/v1/traces", "http://h", "http://h/", "http:///v1/traces", "h h"]
+    {
+        check_problem(&format!("[traces]\nendpoint = \"{endpoint}\""), "traces.endpoint", "with its path");
+    }
+    check_problem("[traces]\nendpoint = \"http://u:p@h/v1/traces\"", "traces.endpoint", "traces.headers");
+    check_problem("[traces]\nendpoint = \"http://h/v1/traces?key=k\"", "traces.endpoint", "traces.headers");
+    check_problem(
+        "[traces]\nendpoint = \"https://h/t\"\nheaders = { Host = \"h\" }",
+        "traces.headers.Host",
+        "itself",
+    );
+    check_problem("[traces]\nheaders = { \"a b\" = \"c\" }", "traces.headers.a b", "a header's name");
+    check_problem("[traces]\nheaders = { a = \"b\\n\" }", "traces.headers.a", "printable");
     check_problem("[[client_states]]\nname = \"a\"", "client_states.0.secret", "missing");
     check_problem("[[client_states]]\nsecret = \"a\"", "client_states.0.name", "needs a name");
     check_problem("[[client_states]]\nname = \"a\"\nsecret = \"\"", "client_states.0.secret", "empty");
@@ -311,6 +328,8 @@ fn what_takes_a_restart_is_found_and_the_rest_is_not() {
         assert_eq!(differing(live), [""; 0], "{live}");
     }
     assert_eq!(differing("[server.tls]\nmode = \"off\""), ["server.tls.mode"]);
+    assert_eq!(differing("[traces]\nsample = 0.5"), ["traces.sample"]);
+    assert_eq!(differing("[traces]\nendpoint = \"http://h/t\""), ["traces.endpoint"]);
     // The spool's share of memory was settled at the start, at 256 MiB.
     let large = "[server.limits]\nbody = \"300MiB\"\nbytes_in_flight = \"1GiB\"\n[broker]\nin_flight_bytes = \"1GiB\"";
     assert_eq!(differing(large), ["broker.in_flight_bytes", "server.limits.body"]);
@@ -318,8 +337,8 @@ fn what_takes_a_restart_is_found_and_the_rest_is_not() {
 
 #[test]
 fn nothing_prints_a_secret() {
-    let text =
-        "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n[broker]\nurls = [\"amqp://u:hunter2@h/\"]\n";
+    let text = "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n[broker]\nurls = [\"amqp://u:hunter2@h/\"]\n\
+         [traces]\nendpoint = \"https://h/t\"\nheaders = { Authorization = \"hunter2\" }\n";
     let loaded = load(text, &[]).expect("right");
     let raw: Raw = toml::from_str(text).expect("TOML");
     let printed = format!("{loaded:?} {raw:?}");
@@ -339,6 +358,11 @@ fn nothing_prints_a_secret() {
         "[server]\nanswer_within = \"hunter2\"\n",
         "[log]\nlevel = \"hunter2\"\n",
         "client_states = \"hunter2\"\n",
+        "[traces]\nendpoint = \"https://u:hunter2@h/t\"\n",
+        "[traces]\nendpoint = \"https://h/t?hunter2\"\n",
+        "[traces]\nheaders = { Authorization = [\"hunter2\"] }\n",
+        "[traces]\nheaders = { Authorization = \"hunter2\\u0000\" }\n",
+        "[traces]\nheaders = \"hunter2\"\n",
         "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\nsecret = \"hunter2\"\n",
     ] {
         let lines = problems(wrong, &[]).join("\n");

@@ -22,6 +22,10 @@ use crate::{
     deadline::{Deadline, Elapsed},
     failpoint::{self, Point},
     heart::{Hearts, Part},
+    trace::{
+        export::{Again, Tracer},
+        span::Fate as Ended,
+    },
 };
 
 /// The task that empties the spool, and settles what was confirmed late.
@@ -38,6 +42,7 @@ pub struct Replay {
     failures: usize,
     backoff: Backoff,
     hearts: Hearts,
+    tracer: Tracer,
 }
 
 /// A message in flight.
@@ -48,6 +53,8 @@ struct Flight {
     bytes: Option<usize>,
     /// Nothing else of the replay was in flight.
     is_alone: bool,
+    /// If somebody collects its trace.
+    again: Option<Again>,
 }
 
 /// A message whose fate is known.
@@ -56,13 +63,28 @@ struct Landed {
     fate: Fate,
     bytes: Option<usize>,
     is_alone: bool,
+    again: Option<Again>,
 }
 
 impl Replay {
-    pub(super) fn new(spool: Spool, link: watch::Receiver<Link>, late: mpsc::Receiver<Late>) -> Self {
+    pub(super) fn new(
+        spool: Spool,
+        link: watch::Receiver<Link>,
+        late: mpsc::Receiver<Late>,
+        tracer: Tracer,
+    ) -> Self {
         let backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
-        let hearts = Hearts::default();
-        Self { spool, link, late, in_flight: (0, 0), is_careful: false, failures: 0, backoff, hearts }
+        Self {
+            spool,
+            link,
+            late,
+            in_flight: (0, 0),
+            is_careful: false,
+            failures: 0,
+            backoff,
+            hearts: Hearts::default(),
+            tracer,
+        }
     }
 
     /// Has its loop watched.
@@ -93,7 +115,7 @@ impl Replay {
                     width.send_replace(self.limit());
                 }
                 Some((held, fate)) = self.late.recv() => {
-                    flights.push(land(Flight { held, fate, bytes: None, is_alone: false }));
+                    flights.push(land(Flight { held, fate, bytes: None, is_alone: false, again: None }));
                 }
                 () = stop.cancelled() => break,
                 Some(batch) = async { pause.passed().await; taken.next().await }, if self.has_room() => {
@@ -130,13 +152,22 @@ impl Replay {
         let Link::Up(senders) = &*self.link.borrow() else { return None };
         let (fate, told) = oneshot::channel();
         let bytes = envelope.body.len();
-        senders.replay.try_send(Parcel { envelope: Arc::new(envelope), fate, _room: None }).ok()?;
+        let envelope = Arc::new(envelope);
+        let again = self.tracer.again(&envelope);
+        senders.replay.try_send(Parcel { envelope, fate, _room: None }).ok()?;
         self.in_flight.0 += 1;
         self.in_flight.1 += bytes;
-        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone })
+        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone, again })
     }
 
-    fn settle(&mut self, Landed { held, fate, bytes, is_alone }: Landed) {
+    fn settle(&mut self, Landed { held, fate, bytes, is_alone, again }: Landed) {
+        if let Some(again) = again {
+            match &fate {
+                Ok(()) => self.tracer.ended(again, Ended::Published),
+                // It stays where it is.
+                Err(cause) => self.tracer.ended(again, Ended::Spooled(cause)),
+            }
+        }
         if let Some(bytes) = bytes {
             self.in_flight.0 -= 1;
             self.in_flight.1 -= bytes;
@@ -166,8 +197,8 @@ impl Replay {
 }
 
 async fn land(flight: Flight) -> Landed {
-    let Flight { held, fate, bytes, is_alone } = flight;
-    Landed { held, fate: fate.await.unwrap_or(Err(Cause::Closed)), bytes, is_alone }
+    let Flight { held, fate, bytes, is_alone, again } = flight;
+    Landed { held, fate: fate.await.unwrap_or(Err(Cause::Closed)), bytes, is_alone, again }
 }
 
 /// What the spool gives while there is a broker. A batch is asked for when the stream is polled.

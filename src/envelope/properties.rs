@@ -44,7 +44,7 @@ impl Arrival {
 impl Properties {
     /// Properties of an item, without the verdict on it.
     pub(super) fn of(notification: &Notification<'_>, arrival: Arrival) -> Self {
-        let mut headers = Vec::with_capacity(10);
+        let mut headers = Vec::with_capacity(12);
         let mut put = |name: &'static str, value: Option<&str>| {
             let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
             headers.extend(fits.map(|value| (name.into(), value.to_owned())));

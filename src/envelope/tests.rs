@@ -23,7 +23,7 @@ fn address(items: &str, template: &str, policy: ClientStatePolicy) -> Vec<Envelo
         silent_after: None,
     }];
     let verified = Verifier::new(&table).verify(Batch::parse(&body, 100).expect(items));
-    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, arrival())
+    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, arrival(), None)
 }
 
 fn envelope(members: &str) -> Envelope {

@@ -26,4 +26,5 @@ mod spool_cli;
 mod status;
 mod systemd;
 mod tls;
+mod traces;
 pub mod support;
