@@ -12,7 +12,7 @@ pub mod signals;
 mod systemd;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -57,7 +57,7 @@ pub enum ServeError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A pair of certificate and key cannot be used.
-    #[error("no TLS with {}", file.display())]
+    #[error("no TLS{}", place(file, source))]
     Certificate {
         /// The certificate's file.
         file: PathBuf,
@@ -168,6 +168,11 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
     tasks.stop_all(stop_within, &mut signals).await;
     balance(&metrics);
     failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
+}
+
+/// The file, unless the words that follow name it.
+fn place(file: &Path, source: &TlsError) -> String {
+    if source.names_file() { String::new() } else { format!(" with {}", file.display()) }
 }
 
 /// What obtains certificates, with those it has at hand, if that is what the configuration wants.
