@@ -40,6 +40,7 @@ impl Server {
         let Self {
             listen,
             paths: _,
+            public_url: _,
             answer_within: _,
             stop_within,
             client_address: _,

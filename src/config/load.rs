@@ -9,6 +9,7 @@ use std::{
 use super::{
     Config,
     layers::{Layer, Layers},
+    named::NamedFile,
     problem::{Problem, Problems, describe},
     raw::{Raw, RawSecret, SecretReference},
     resolve::resolve,
@@ -31,6 +32,8 @@ pub struct Loaded {
     pub name: String,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
+    /// The files it was made of, and those that are read later.
+    pub files: Vec<NamedFile>,
 }
 
 /// Where a configuration comes from, kept so that it can be read again.
@@ -134,7 +137,8 @@ impl Source {
     ///
     /// As [`load`].
     pub fn reload(&self, running: &Config) -> Result<Reloaded, LoadError> {
-        let (Loaded { mut config, name: _, warnings }, layers) = read(&self.path, &self.environment)?;
+        let (Loaded { mut config, name: _, warnings, files: _ }, layers) =
+            read(&self.path, &self.environment)?;
         let fixed = running.fixed_against(&config);
         if !fixed.is_empty() {
             let problem = |(key, message)| Problem::at(key, layers.origin(key), message);
@@ -177,8 +181,8 @@ fn load_layers(name: &str, text: &str, environment: &Environment) -> Result<(Loa
     let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
     let (raw, problems) = extract(&mut layers);
     let problems = without_references(problems, &raw);
-    let loaded = resolve(raw, &layers, environment, problems)?;
-    Ok((Loaded { name: name.to_owned(), ..loaded }, layers))
+    let loaded = resolve(name, raw, &layers, environment, problems)?;
+    Ok((loaded, layers))
 }
 
 /// Merges the layers. Serde stops at the first mistake; taking the key it stumbled over out of its layer and

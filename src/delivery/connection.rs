@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    config::{Broker, BrokerUrl},
+    config::Broker,
     deadline::Deadline,
     error::Chain,
     metrics::{Connect, Metrics},
@@ -160,25 +160,6 @@ impl Connector {
         self.metrics.connection_blocked.set(i64::from(matches!(link, Link::Blocked)));
         self.link.send_replace(link);
     }
-}
-
-/// Connects, checks the topology as `serve` would, and closes again.
-///
-/// # Errors
-///
-/// [`ConnectError`] says which step failed and why; it never holds a password.
-pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<Probe, ConnectError> {
-    let session = Session::open(url, broker, Metrics::new()).await?;
-    let found = Probe { lacks_quarantine: broker.quarantine && !session.has_quarantine };
-    session.close().await;
-    Ok(found)
-}
-
-/// What a broker that can be used still lacks.
-#[derive(Clone, Copy, Debug)]
-pub struct Probe {
-    /// Refused items would only be counted.
-    pub lacks_quarantine: bool,
 }
 
 /// Ceiling of the first pause between two tries.
