@@ -104,15 +104,16 @@ fn offline(loaded: &Loaded, report: &mut Report) -> Offline {
         let check = if concerns_secrets { Check::ClientStates } else { Check::Configuration };
         report.add(Finding::problem(check, Verdict::Warning, warning));
     }
-    report.extend(files::files(files, &user));
+    let (findings, can_read) = files::files(files, &user);
+    report.extend(findings);
     report.extend(secrets::secrets(&config.client_states));
     report.extend(routing::routing(&config.broker.routing_key, &config.client_states));
     report.extend(limits::limits(config, Machine::ours()));
-    report.extend(listen::listen(config, daemon));
-    let (findings, starts) = spool::spool(&config.spool, &user);
+    report.extend(listen::listen(config, daemon, &user));
+    let (findings, has_spool) = spool::spool(&config.spool, &user, daemon);
     report.extend(findings);
     let tls = tls(config, &user, report);
-    Offline { starts: starts && tls.starts, ..tls }
+    Offline { starts: can_read && has_spool && tls.starts, ..tls }
 }
 
 fn tls(config: &Config, user: &User, report: &mut Report) -> Offline {

@@ -479,14 +479,15 @@ impl Resolver<'_> {
                     self.problem(key, "a credential is named without a path");
                     return None;
                 }
-                self.secret_file(key, &PathBuf::from(directory).join(name))
+                // How that lies there is systemd's affair, and no mode of ours.
+                let text = self.read(key, &PathBuf::from(directory).join(name))?;
+                Some(secret_of(&text))
             }
         }
     }
 
     fn secret_file(&mut self, key: &str, path: &Path) -> Option<Secret> {
-        let text = self.file_of(key, Some(path), Content::Secret)?;
-        Some(Secret::new(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+        self.file_of(key, Some(path), Content::Secret).map(|text| secret_of(&text))
     }
 
     fn file(&mut self, key: &str, path: Option<&Path>) -> Option<String> {
@@ -500,6 +501,10 @@ impl Resolver<'_> {
     fn file_of(&mut self, key: &str, path: Option<&Path>, content: Content) -> Option<String> {
         let path = path?;
         self.named(key, path, content);
+        self.read(key, path)
+    }
+
+    fn read(&mut self, key: &str, path: &Path) -> Option<String> {
         match fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) => {
@@ -553,6 +558,11 @@ impl Resolver<'_> {
     fn warning(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(Problem::at(key, self.layers.origin(key), message));
     }
+}
+
+/// One newline at the end of a file is not part of the secret.
+fn secret_of(text: &str) -> Secret {
+    Secret::new(text.strip_suffix('\n').unwrap_or(text).to_owned())
 }
 
 /// A name that an authority certifies: labels of letters, digits and hyphens (RFC 1123), at least two of them.

@@ -115,7 +115,7 @@ pub(super) fn policy(tls: &Tls, identities: &[Identity], url: Option<&PublicUrl>
         findings.push(Finding::warning(CHECK, words, advice));
     }
     let unknown = match tls.unknown_host {
-        UnknownHost::Default => "other hosts are shown the first certificate",
+        UnknownHost::Default => "other hosts get the first one",
         UnknownHost::Refuse => "other hosts are refused",
     };
     let clients = match tls.client_ca {
@@ -127,7 +127,7 @@ pub(super) fn policy(tls: &Tls, identities: &[Identity], url: Option<&PublicUrl>
         match tls.source {
             TlsSource::Off => "off: a proxy in front terminates TLS".to_owned(),
             TlsSource::Files(_) | TlsSource::Acme(_) => {
-                format!("TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1; {clients}; {unknown}")
+                format!("TLS 1.2 and 1.3, HTTP/1.1 and 2; {clients}; {unknown}")
             }
         },
     ));

@@ -17,8 +17,7 @@ pub(super) struct Told {
 /// Certificates, tokens and the headers of messages bear times; a clock that is off spoils them one after the other.
 pub(super) fn clock(told: &[Told]) -> Vec<Finding> {
     if told.is_empty() {
-        let words =
-            "not compared: nobody was asked who tells the time (an ACME authority, or server.public_url)";
+        let words = "not compared: neither ACME nor server.public_url told the time";
         return vec![Finding::ok(CHECK, words)];
     }
     told.iter().map(compare).collect()

@@ -8,15 +8,19 @@ use super::{
 };
 use crate::config::{Content, NamedFile};
 
-/// What is not there is told of by whoever needs it.
-pub(super) fn files(files: &[NamedFile], user: &User) -> Vec<Finding> {
+/// What was found, and whether the daemon would start: it reads every one of them, and refuses to start without. What is
+/// not there is told of by whoever needs it.
+pub(super) fn files(files: &[NamedFile], user: &User) -> (Vec<Finding>, bool) {
     let mut findings = Vec::new();
-    let (mut seen, mut readable) = (HashSet::new(), 0);
+    let (mut seen, mut readable, mut starts) = (HashSet::new(), 0, true);
     for named in files.iter().filter(|named| seen.insert(&named.path)) {
         let Ok(target) = fs::canonicalize(&named.path) else { continue };
         match user.may_read(&target) {
             Ok(()) => readable += 1,
-            Err(obstacle) => findings.push(unreadable(named, user, &obstacle)),
+            Err(obstacle) => {
+                starts = false;
+                findings.push(unreadable(named, user, &target, &obstacle));
+            }
         }
         if let Ok(file) = fs::metadata(&target)
             && file.is_file()
@@ -25,20 +29,22 @@ pub(super) fn files(files: &[NamedFile], user: &User) -> Vec<Finding> {
             findings.extend(directory(named, &target));
         }
         if named.path.is_symlink() {
-            findings
-                .push(Finding::ok(Check::Files, format!("{} leads to {}", shown(named), target.display())));
+            let words = format!("{} leads to {}", shown(named), target.display());
+            findings.push(Finding::ok(Check::Files, words));
         }
     }
     findings.push(Finding::ok(Check::Files, format!("{readable} can be read by {}", user.name())));
-    findings
+    (findings, starts)
 }
 
-fn unreadable(named: &NamedFile, user: &User, obstacle: &Path) -> Finding {
-    let words =
-        format!("{}: {} cannot read it, for the mode of {}", shown(named), user.name(), obstacle.display());
-    let advice = match named.content {
-        Content::Secret => "make it root's and the group's of the daemon, with mode 640 (directories 750)",
-        Content::Public => "mode 644 will do (directories 755)",
+fn unreadable(named: &NamedFile, user: &User, target: &Path, obstacle: &Path) -> Finding {
+    let words = format!("{}: {} cannot read it", shown(named), user.name());
+    let advice = match (obstacle == target, named.content) {
+        (true, Content::Secret) => "chgrp graphhook and chmod 640".to_owned(),
+        (true, Content::Public) => "chmod 644".to_owned(),
+        (false, Content::Secret | Content::Public) => {
+            format!("chgrp graphhook and chmod 750 {}", obstacle.display())
+        }
     };
     Finding::failed(Check::Files, words, advice)
 }
@@ -118,12 +124,12 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).expect("linked");
         let named = NamedFile { key: String::new(), path: link, content: Content::Public };
         let user = User::of_daemon("");
-        let said = format!("{:?}", files(&[named.clone(), named.clone()], &user));
+        let said = format!("{:?}", files(&[named.clone(), named.clone()], &user).0);
         assert_eq!(said.matches("link leads to").count(), 1, "{said}");
         assert!(said.contains("1 can be read by user"), "{said}");
         let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         fs::set_permissions(place.path(), everybody).expect("set");
-        let said = format!("{:?}", files(&[named], &user));
+        let said = format!("{:?}", files(&[named], &user).0);
         assert!(said.contains("put another file in its place"), "{said}");
     }
 }

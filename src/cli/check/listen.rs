@@ -10,7 +10,10 @@ use std::{
 use rustix::fs::{Access, access};
 use tokio::net::TcpSocket;
 
-use super::report::{Check, Finding};
+use super::{
+    report::{Check, Finding},
+    user::User,
+};
 use crate::config::{Acme, Config, Listen, TlsSource};
 
 /// Whether this configuration's daemon runs already: then its addresses are taken, and rightly so.
@@ -20,19 +23,18 @@ pub(super) enum Daemon {
     Away,
 }
 
-pub(super) fn listen(config: &Config, daemon: Daemon) -> Vec<Finding> {
+pub(super) fn listen(config: &Config, daemon: Daemon, user: &User) -> Vec<Finding> {
     let wanted = wanted(config);
     let mut findings = reach(config);
-    let can_take_low = has_capability();
+    let can_take_low = user.is_us() && has_capability();
     for (key, listen) in &wanted {
         match listen {
+            Listen::Address(_) | Listen::Unix(_) if daemon == Daemon::Running => {}
             Listen::Address(address) if is_low(*address) && !can_take_low => {
-                let words = format!("{key}: ports below 1024, such as {}, need a capability", address.port());
-                let advice =
-                    "the drop-in with CAP_NET_BIND_SERVICE in graphhook.service, or graphhook.socket";
+                let words = format!("{key}: port {} needs a privilege", address.port());
+                let advice = "use graphhook.socket, or the drop-in that graphhook.service shows";
                 findings.push(Finding::warning(Check::Listen, words, advice));
             }
-            Listen::Address(_) | Listen::Unix(_) if daemon == Daemon::Running => {}
             Listen::Address(address) => findings.extend(taken(key, listen, bind(*address))),
             Listen::Unix(path) => findings.extend(taken(key, listen, try_unix(path))),
         }
@@ -57,7 +59,7 @@ fn reach(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !config.admin.listen.ip().is_loopback() {
         let words = format!("admin.listen = {} can be reached from other machines", config.admin.listen);
-        let advice = "it asks for no password: let it be 127.0.0.1, or keep strangers out by a firewall";
+        let advice = "let it be 127.0.0.1, or set a firewall before it";
         findings.push(Finding::warning(Check::Listen, words, advice));
     }
     let is_open =
@@ -65,9 +67,8 @@ fn reach(config: &Config) -> Vec<Finding> {
     if let (TlsSource::Off, Some(listen)) =
         (&config.server.tls.source, config.server.listen.iter().find(is_open))
     {
-        let words =
-            format!("without TLS, {listen} can be reached from other machines: secrets travel in the clear");
-        let advice = "listen on 127.0.0.1 or a Unix socket, behind the proxy that terminates TLS";
+        let words = format!("without TLS, {listen} can be reached from other machines");
+        let advice = "let it be 127.0.0.1 or a Unix socket";
         findings.push(Finding::warning(Check::Listen, words, advice));
     }
     findings
@@ -129,7 +130,7 @@ mod tests {
     fn check(text: &str, daemon: Daemon, words: &[&str]) {
         let text = format!("{text}\n[[client_states]]\nname = \"a\"\nsecret = \"x\"\n");
         let config = load_text("config.toml", &text, &Environment::default()).expect(&text).config;
-        let findings = listen(&config, daemon);
+        let findings = listen(&config, daemon, &User::of_daemon(""));
         let said = format!("{findings:?}");
         assert!(words.iter().all(|words| said.contains(words)), "{said}");
         assert_eq!(findings.len(), words.len() + 1, "{said}");

@@ -5,6 +5,7 @@ use std::{fs, io, path::Path, time::Duration};
 use super::{
     super::words,
     ground::{Ground, Kind},
+    listen::Daemon,
     report::{Check, Finding},
     user::User,
 };
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// What was found, and whether `serve` would start with it: a spool that cannot be used keeps nobody from starting.
-pub(super) fn spool(spool: &Spool, user: &User) -> (Vec<Finding>, bool) {
+pub(super) fn spool(spool: &Spool, user: &User, daemon: Daemon) -> (Vec<Finding>, bool) {
     let shown = spool.directory.display();
     let failed = |words: String, advice: &str| Finding::failed(CHECK, words, advice);
     let warning = |words: String, advice: &str| Finding::warning(CHECK, words, advice);
@@ -35,9 +36,8 @@ pub(super) fn spool(spool: &Spool, user: &User) -> (Vec<Finding>, bool) {
         Err(error) => return (vec![failed(format!("{shown}: {error}"), MEND)], true),
     };
     let mut findings = Vec::new();
-    if ground.exists
-        && let Err(obstacle) = user.may_write(&spool.directory)
-    {
+    let obstacle = user.may_write(&ground.there).err().filter(|_| ground.exists);
+    if let Some(obstacle) = &obstacle {
         let words =
             format!("{shown}: {} cannot write there, for the mode of {}", user.name(), obstacle.display());
         let advice = format!("chown -R {} {shown}", user.name());
@@ -58,8 +58,12 @@ pub(super) fn spool(spool: &Spool, user: &User) -> (Vec<Finding>, bool) {
         }
         Ok(_) => {}
     }
-    if let Ok(time) = ground.synced {
-        let state = if ground.exists { "can be written" } else { "can be made" };
+    if let (None, Ok(time)) = (&obstacle, ground.synced) {
+        let state = match daemon {
+            Daemon::Running => "is in use by graphhook",
+            Daemon::Away if ground.exists => "can be written",
+            Daemon::Away => "can be made",
+        };
         let (left, time) = (words::bytes(free), time.as_millis());
         findings.push(Finding::ok(
             CHECK,

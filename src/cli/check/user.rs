@@ -38,6 +38,11 @@ impl User {
         Self { name: format!("user {}", rustix::process::geteuid().as_raw()), other: None }
     }
 
+    /// Whether it is he who runs `check`.
+    pub(super) fn is_us(&self) -> bool {
+        self.other.is_none()
+    }
+
     /// How he is called.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -16,28 +16,31 @@ fn written(configuration: &Configuration) -> TempDir {
     directory
 }
 
-/// All queues with their messages, and all exchanges.
-async fn inventory() -> String {
+/// Users with these rights to configure, write and read; and the URLs by which they come. One call, for each takes
+/// seconds.
+async fn users<const N: usize>(rights: [[&str; 3]; N]) -> [String; N] {
     let node = Node::shared();
-    let queues = node.ctl(&["list_queues", "name", "messages"]).await;
-    queues + &node.ctl(&["list_exchanges", "name"]).await
-}
-
-/// A user with these rights to configure, write and read; and the URL by which he comes.
-async fn user(configure: &str, write: &str, read: &str) -> String {
-    let (node, name) = (Node::shared(), unique("user"));
-    node.ctl(&["add_user", &name, "hunter2"]).await;
-    node.ctl(&["set_permissions", "-p", "/", &name, configure, write, read]).await;
-    node.url().replace("guest:guest@", &format!("{name}:hunter2@"))
+    let users = rights.map(|rights| (unique("user"), rights));
+    let orders = users.each_ref().map(|(name, [configure, write, read])| {
+        format!(
+            r#"rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"hunter2">>, <<"test">>),
+            rabbit_auth_backend_internal:set_permissions(
+                <<"{name}">>, <<"/">>, <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"test">>)"#
+        )
+    });
+    node.ctl(&["eval", &format!("{}.", orders.join(", "))]).await;
+    users.map(|(name, _)| node.url().replace("guest:guest@", &format!("{name}:hunter2@")))
 }
 
 #[tokio::test]
 async fn rights_are_told_of_when_they_are_too_wide_or_too_narrow() {
     let exchange = unique("exchange");
-    let (all, ours) = (".*".to_owned(), format!("^{exchange}.*"));
+    let (ours, only_queues) = (format!("^{exchange}.*"), format!("^{exchange}.(queue|refused)$"));
+    let [wide, right, narrow] =
+        users([[".*", ".*", ".*"], [&ours, &ours, &ours], [&ours, &only_queues, &ours]]).await;
     let configuration =
         |url: String| Daemon::configure().exchange(&exchange).queue(format!("{exchange}.queue")).broker(url);
-    let place = written(&configuration(user(&all, &all, &all).await));
+    let place = written(&configuration(wide));
     let (said, code) = check(place.path(), &[]).await;
     assert_eq!(code, Some(0), "{said}");
     line(
@@ -47,17 +50,14 @@ async fn rights_are_told_of_when_they_are_too_wide_or_too_narrow() {
         "may declare any queue of the virtual host; narrow the configure permission",
     );
     line(&said, "ok", "broker", "login, confirms, topology declared, may publish");
-    let (queue, before) = (format!("{exchange}.queue\t0"), inventory().await);
-    assert!(before.contains(&queue) && !before.contains("graphhook-check"), "{before}");
 
-    let place = written(&configuration(user(&ours, &ours, &ours).await));
+    let place = written(&configuration(right));
     let (said, code) = check(place.path(), &[]).await;
     assert_eq!(code, Some(0), "{said}");
     line(&said, "ok", "broker", "may publish");
     assert!(!said.contains("may declare any queue"), "{said}");
 
-    let only_queues = format!("^{exchange}.(queue|refused)$");
-    let place = written(&configuration(user(&ours, &only_queues, &ours).await));
+    let place = written(&configuration(narrow));
     let (said, code) = check(place.path(), &[]).await;
     assert_eq!(code, Some(1), "{said}");
     let failed = line(&said, "failed", "broker", "publishing to the exchange failed");
@@ -66,7 +66,9 @@ async fn rights_are_told_of_when_they_are_too_wide_or_too_narrow() {
         "{said}"
     );
     assert!(!said.contains("hunter2"), "{said}");
-    assert!(inventory().await.contains(&queue), "a check leaves no message");
+    let left = Node::shared().ctl(&["list_queues", "name", "messages"]).await;
+    assert!(left.contains(&format!("{exchange}.queue\t0")), "a check leaves no message: {left}");
+    assert!(!left.contains("graphhook-check"), "and no queue: {left}");
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn a_daemon_that_runs_may_have_its_addresses_and_nobody_else() {
         "listen",
         &format!("public 127.0.0.1:{public}, admin 127.0.0.1:{admin} (graphhook runs)"),
     );
-    line(&said, "ok", "spool", "a sync takes");
+    line(&said, "ok", "spool", "is in use by graphhook");
     // Another daemon, with another spool.
     let elsewhere = tempfile::tempdir().expect("a directory");
     let text = fs::read_to_string(daemon.directory().join("config.toml")).expect("read");
@@ -87,7 +87,7 @@ async fn the_report_is_lines_or_one_object_and_has_no_colours_in_a_pipe() {
     assert!(!said.contains('\u{1b}'), "{said}");
     line(&said, "warning", "client_states", "few: few different characters");
     line(&said, "ok", "routing", "a change is sent as notification.message.created");
-    line(&said, "ok", "tls", "TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1");
+    line(&said, "ok", "tls", "TLS 1.2 and 1.3, HTTP/1.1 and 2; no client certificates");
     assert!(!said.contains("aaaaaaaa") && !said.contains("broker"), "{said}");
 
     let file = directory.path().join("config.toml");
@@ -122,4 +122,22 @@ async fn a_file_is_named_once() {
         String::from_utf8(output.stdout).expect("text") + &String::from_utf8(output.stderr).expect("text");
     let ended = said.lines().find(|line| line.contains("cannot go on")).expect("it says why");
     assert_eq!(ended.matches(".pem").count(), 1, "{ended}");
+}
+
+#[tokio::test]
+async fn a_spool_in_memory_is_told_of() {
+    let memory = tempfile::tempdir_in("/dev/shm").expect("Linux has memory there");
+    let directory = tempfile::tempdir().expect("a directory");
+    let files = Authority::generate().write_into(directory.path());
+    let spool = memory.path().join("spool");
+    Daemon::configure()
+        .spool(&spool)
+        .set("spool", "max_size", "\"1EiB\"")
+        .write_into(directory.path(), &files);
+    let (said, code) = check(directory.path(), OFFLINE).await;
+    assert_eq!(code, Some(0), "{said}");
+    line(&said, "warning", "spool", "is in memory: what waits there is gone when the machine restarts");
+    line(&said, "warning", "spool", "left, less than spool.max_size; make room");
+    line(&said, "ok", "spool", "can be made");
+    assert!(!spool.exists(), "a check makes nothing");
 }
