@@ -52,18 +52,10 @@ enum Command {
         simulate: bool,
     },
     /// Report on a configuration: all that is wrong with it, and what to do.
-    #[command(after_help = "Example:\n  graphhook check --offline --config ./config.toml")]
-    Check {
-        /// Configuration file [default: /etc/graphhook/config.toml, then ./config.toml].
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Try nothing over the network.
-        #[arg(long)]
-        offline: bool,
-        /// Print one JSON object instead of lines.
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(
+        after_help = "Examples:\n  graphhook check\n  graphhook check --offline --config ./config.toml"
+    )]
+    Check(check::Options),
     /// Look at what waits for the broker, and act on it.
     #[command(subcommand, after_help = "Example:\n  graphhook spool status")]
     Spool(spool::Command),
@@ -164,9 +156,7 @@ pub fn run() -> ExitCode {
     let done = match arguments.command {
         Command::Serve { config } => runtime.block_on(serve(config, &environment)),
         Command::Dev { listen, simulate } => runtime.block_on(dev::run(listen, simulate, &environment)),
-        Command::Check { config, offline, json } => {
-            runtime.block_on(check::run(config.as_deref(), offline, json, &environment))
-        }
+        Command::Check(options) => runtime.block_on(check::run(options, &environment)),
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),

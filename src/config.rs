@@ -8,8 +8,11 @@ mod change;
 mod effective;
 mod keys;
 mod layers;
+mod listeners;
 mod load;
+mod named;
 mod problem;
+mod public_url;
 mod raw;
 mod resolve;
 mod schema;
@@ -25,7 +28,9 @@ pub use self::{
     effective::{Effective, Origins, toml_value},
     keys::{Effect, Key, keys},
     load::{Environment, LoadError, Loaded, Reloaded, Source, admin_listen, dev, load},
+    named::{Content, NamedFile},
     problem::{Problem, Problems},
+    public_url::PublicUrl,
     raw::{ClientAddress, ClientStatePolicy, LogFormat, LogLevel, QueueType, SourcesMode, UnknownHost},
     schema::schema,
 };
@@ -66,6 +71,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// Paths that take notifications, compared exactly.
     pub paths: Vec<String>,
+    /// What Graph calls, if it was said.
+    pub public_url: Option<PublicUrl>,
     /// Time from the last byte of a request's head to our answer.
     ///
     /// Graph waits 3 s for the first answer and calls an endpoint slow when over 10 % of its answers in ten
@@ -265,6 +272,24 @@ pub struct BrokerUrl {
     pub port: u16,
     /// `scheme://host:port/vhost`: the URL as it may be shown.
     pub shown: String,
+}
+
+impl BrokerUrl {
+    /// Whether it is `amqps://`.
+    pub fn is_encrypted(&self) -> bool {
+        self.shown.starts_with("amqps:")
+    }
+
+    /// Whether it logs in as the user that every broker has at first. A URL without a user means him.
+    pub fn is_guest(&self) -> bool {
+        url::Url::parse(self.secret.expose()).is_ok_and(|url| matches!(url.username(), "" | "guest"))
+    }
+
+    /// Its parameter `heartbeat`, in seconds.
+    pub fn heartbeat(&self) -> Option<u16> {
+        let url = url::Url::parse(self.secret.expose()).ok()?;
+        url.query_pairs().find_map(|(name, value)| (name == "heartbeat").then(|| value.parse().ok())?)
+    }
 }
 
 /// `[broker.tls]`, as PEM text.

@@ -10,6 +10,7 @@ mod connection;
 mod dial;
 mod drain;
 pub mod embedded;
+mod probe;
 mod publisher;
 pub mod quarantine;
 mod replay;
@@ -31,8 +32,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::publisher::amqp_properties;
 pub use self::{
-    connection::{Connector, Probe, Story, probe},
+    connection::{Connector, Story},
     dial::ConnectError,
+    probe::{Probe, probe},
     replay::Replay,
     topology::QUARANTINE_SUFFIX,
 };

@@ -13,7 +13,7 @@ mod standing;
 mod systemd;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -63,7 +63,7 @@ pub enum ServeError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A pair of certificate and key cannot be used.
-    #[error("no TLS with {}", file.display())]
+    #[error("no TLS{}", place(file, source))]
     Certificate {
         /// The certificate's file.
         file: PathBuf,
@@ -98,7 +98,7 @@ pub enum ServeError {
 /// [`ServeError`] when it cannot start, or when a part of it fails for good.
 pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), ServeError> {
     let started = SystemTime::now();
-    let Loaded { config, name: _, warnings, effective } = loaded;
+    let Loaded { config, name: _, warnings, effective, files: _ } = loaded;
     let in_force = InForce::new(&effective, &warnings);
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
@@ -234,6 +234,11 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let end = tasks.stop_all(stop_within, &mut signals, &systemd).await;
     let balanced = balance(&metrics, end);
     failed.map_or(balanced, |part| Err(ServeError::Ended(part.as_str())))
+}
+
+/// The file, unless the words that follow name it.
+fn place(file: &Path, source: &TlsError) -> String {
+    if source.names_file() { String::new() } else { format!(" with {}", file.display()) }
 }
 
 /// What obtains certificates, with those it has at hand, if that is what the configuration wants.

@@ -68,10 +68,14 @@ impl Client {
 
     /// GET of a URL: the answer's body, and when to ask again.
     pub(crate) async fn get(&self, url: &str) -> Result<(Bytes, Option<SystemTime>), RequestError> {
-        let request = Request::get(url).body(BodyWrapper::default());
-        let request = request.map_err(|_| Unanswered::Url(url.to_owned()))?;
-        let (head, body) = self.send(request).await?.into_parts();
+        let (head, body) = self.fetch(url).await?.into_parts();
         Ok((body, retry_after(head.headers.get(RETRY_AFTER), SystemTime::now())))
+    }
+
+    /// GET of a URL: the whole answer.
+    pub(super) async fn fetch(&self, url: &str) -> Result<Response<Bytes>, RequestError> {
+        let request = Request::get(url).body(BodyWrapper::default());
+        self.send(request.map_err(|_| Unanswered::Url(url.to_owned()))?).await
     }
 
     async fn send(&self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, RequestError> {

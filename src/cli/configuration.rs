@@ -61,7 +61,7 @@ fn print(
     json: bool,
     environment: &Environment,
 ) -> anyhow::Result<Outcome> {
-    let Loaded { effective, name, warnings, config: _ } = config::load(file, environment)?;
+    let Loaded { effective, name, warnings, config: _, files: _ } = config::load(file, environment)?;
     if json {
         return json_of(&Printed::new(&effective, &name, origins));
     }

@@ -84,6 +84,7 @@ impl Server {
         let Self {
             listen,
             paths,
+            public_url,
             answer_within,
             stop_within,
             client_address,
@@ -96,6 +97,7 @@ impl Server {
         let mut compared = vec![
             fixed("server.listen", *listen == new.listen),
             live("server.paths", *paths == new.paths),
+            live("server.public_url", *public_url == new.public_url),
             live("server.answer_within", *answer_within == new.answer_within),
             fixed("server.stop_within", *stop_within == new.stop_within),
             fresh("server.client_address", *client_address == new.client_address),

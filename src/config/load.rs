@@ -10,6 +10,7 @@ use super::{
     Config, Listen,
     effective::Effective,
     layers::{Layer, Layers},
+    named::NamedFile,
     problem::{Problem, Problems, describe},
     raw::{Raw, RawSecret, SecretReference},
     resolve::{ADDRESS_EXPECTED, resolve},
@@ -34,6 +35,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// All of it as it may be shown.
     pub effective: Effective,
+    /// The files it was made of, and those that are read later.
+    pub files: Vec<NamedFile>,
 }
 
 /// Where a configuration comes from, kept so that it can be read again.
@@ -139,7 +142,7 @@ impl Source {
     ///
     /// As [`load`].
     pub fn reload(&self, running: &Config) -> Result<Reloaded, LoadError> {
-        let (Loaded { mut config, name: _, warnings, effective }, layers) =
+        let (Loaded { mut config, name: _, warnings, effective, files: _ }, layers) =
             read(&self.path, &self.environment)?;
         let fixed = running.fixed_against(&config);
         if !fixed.is_empty() {
@@ -206,8 +209,8 @@ fn load_layers(name: &str, text: &str, environment: &Environment) -> Result<(Loa
     let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
     let (raw, problems) = extract(&mut layers);
     let problems = without_references(problems, &raw);
-    let loaded = resolve(raw, &layers, environment, problems)?;
-    Ok((Loaded { name: name.to_owned(), ..loaded }, layers))
+    let loaded = resolve(name, raw, &layers, environment, problems)?;
+    Ok((loaded, layers))
 }
 
 /// Merges the layers. Serde stops at the first mistake; taking the key it stumbled over out of its layer and

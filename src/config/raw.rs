@@ -28,6 +28,7 @@ pub(super) struct Raw {
 pub(super) struct RawServer {
     pub(super) listen: Vec<String>,
     pub(super) paths: Vec<String>,
+    pub(super) public_url: Option<String>,
     pub(super) answer_within: Time,
     pub(super) stop_within: Time,
     pub(super) client_address: ClientAddress,
@@ -262,6 +263,7 @@ impl Default for RawServer {
         Self {
             listen: vec!["[::]:8443".to_owned()],
             paths: vec!["/graph/notifications".to_owned(), "/graph/lifecycle".to_owned()],
+            public_url: None,
             answer_within: Time(Duration::from_millis(2_500)),
             stop_within: Time(Duration::from_secs(20)),
             client_address: ClientAddress::Connection,

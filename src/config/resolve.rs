@@ -1,5 +1,7 @@
 //! From [`Raw`] to [`Config`]: every value checked, every secret fetched, every problem noted.
 
+mod edge;
+
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
@@ -13,10 +15,11 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
+use self::edge::is_mail_address;
 use super::{
     Acme, Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientAddress, ClientState, Collector, Config,
-    Environment, Limits, Listen, Loaded, Log, PairFiles, Server, Sources, SourcesMode, Spool, Tls, TlsSource,
-    Topology, Traces,
+    Content, Environment, Limits, Listen, Loaded, Log, NamedFile, PairFiles, Server, Sources, SourcesMode,
+    Spool, Tls, TlsSource, Topology, Traces,
     effective::Effective,
     layers::Layers,
     problem::{Problem, Problems},
@@ -38,28 +41,42 @@ use crate::{
 
 /// Checks the whole of `raw`. `problems` holds what was already found; a key is blamed once.
 pub(super) fn resolve(
+    name: &str,
     raw: Raw,
     layers: &Layers,
     environment: &Environment,
     problems: Vec<Problem>,
 ) -> Result<Loaded, Problems> {
     let effective = Effective::of(&raw, layers);
-    let mut resolver = Resolver { layers, environment, problems, warnings: Vec::new() };
+    let mut resolver = Resolver {
+        layers,
+        environment,
+        problems,
+        warnings: Vec::new(),
+        files: Vec::new(),
+        holds_secret: false,
+    };
     let server = resolver.server(raw.server);
     let client_states = resolver.client_states(raw.client_states);
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
     let spool = resolver.spool(raw.spool, server.limits.bytes_in_flight);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
-    if admin.listen.port() != 0 && server.listen.contains(&Listen::Address(admin.listen)) {
-        resolver.problem("admin.listen", "the public listener has this address: choose another");
-    }
+    resolver.listeners(&server, admin.listen);
+    let content = if resolver.holds_secret { Content::Secret } else { Content::Public };
+    resolver.files.insert(0, NamedFile { key: String::new(), path: name.into(), content });
     let log = Log { level: raw.log.level, format: raw.log.format };
     let traces = resolver.traces(raw.traces);
     if !resolver.problems.is_empty() {
         return Err(Problems(resolver.problems));
     }
     let config = Config { server, client_states, broker, spool, admin, log, traces };
-    Ok(Loaded { config, name: String::new(), warnings: resolver.warnings, effective })
+    Ok(Loaded {
+        config,
+        name: name.to_owned(),
+        warnings: resolver.warnings,
+        effective,
+        files: resolver.files,
+    })
 }
 
 struct Resolver<'a> {
@@ -67,6 +84,9 @@ struct Resolver<'a> {
     environment: &'a Environment,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    files: Vec<NamedFile>,
+    /// Whether a secret stands in the file itself.
+    holds_secret: bool,
 }
 
 impl Resolver<'_> {
@@ -79,6 +99,7 @@ impl Resolver<'_> {
             self.problem("server.listen", "name at least one address, such as \"[::]:8443\"");
         }
         self.paths(&raw.paths);
+        let public_url = self.public_url(raw.public_url.as_deref(), &raw.paths);
         let answer_within = self.time("server.answer_within", raw.answer_within);
         if answer_within >= GRAPH_WAITS {
             self.warning("server.answer_within", "Graph waits 3 s; answers after that count as failures");
@@ -104,6 +125,7 @@ impl Resolver<'_> {
         Server {
             listen,
             paths: raw.paths,
+            public_url,
             answer_within,
             stop_within: self.time("server.stop_within", raw.stop_within),
             client_address: raw.client_address,
@@ -137,10 +159,15 @@ impl Resolver<'_> {
 
     fn sources(&mut self, raw: &RawSources) -> Sources {
         let mut networks = self.networks("server.sources.networks", &raw.networks);
-        if let Some(text) = self.file("server.sources.file", raw.file.as_deref())
+        if let Some((path, text)) =
+            raw.file.as_deref().and_then(|path| Some((path, self.file("server.sources.file", Some(path))?)))
             && let Err(line) = networks.add_list(&text)
         {
-            self.problem("server.sources.file", format!("line {line} is neither an address nor a network"));
+            let message = format!("{}:{line}: neither an address nor a network", path.display());
+            self.problem("server.sources.file", message);
+        }
+        if raw.mode == SourcesMode::Off && !networks.is_empty() {
+            self.warning("server.sources", "addresses are listed, but mode = \"off\" looks at none");
         }
         if raw.mode != SourcesMode::Off && networks.is_empty() {
             self.problem("server.sources", "no network is named: nobody would be let in");
@@ -169,6 +196,7 @@ impl Resolver<'_> {
     }
 
     fn tls(&mut self, raw: RawTls) -> Tls {
+        self.idle_tls_keys(&raw);
         let unknown_host = raw.unknown_host;
         let client_ca = self.client_ca(&raw);
         let source = match raw.mode {
@@ -210,6 +238,14 @@ impl Resolver<'_> {
                 }
             }
         }
+        for (index, PairFiles { certificate, private_key }) in pairs.iter().enumerate() {
+            let table = match index.checked_sub(1) {
+                None => "server.tls".to_owned(),
+                Some(index) => format!("server.tls.certificates.{index}"),
+            };
+            self.named(&format!("{table}.certificate"), certificate, Content::Public);
+            self.named(&format!("{table}.private_key"), private_key, Content::Secret);
+        }
         pairs
     }
 
@@ -241,6 +277,9 @@ impl Resolver<'_> {
             true => contact,
             false => format!("mailto:{contact}"),
         });
+        if contact.as_deref().is_some_and(|contact| !is_mail_address(contact)) {
+            self.problem("server.tls.contact", "expected an address such as \"ops@example.com\"");
+        }
         let http_listen = raw.http_listen.filter(|address| !address.is_empty());
         Acme {
             domains,
@@ -354,6 +393,7 @@ impl Resolver<'_> {
                 Err(message) => self.problem(&key, message),
             }
         }
+        let is_plain = urls.iter().all(|url| !url.is_encrypted());
         if urls.is_empty() {
             self.problem("broker.urls", "name at least one, such as \"amqp://user:password@host:5672/%2f\"");
         }
@@ -389,7 +429,7 @@ impl Resolver<'_> {
                 IN_FLIGHT_MAX,
             ),
             in_flight_bytes,
-            tls: self.broker_tls(&raw.tls),
+            tls: self.broker_tls(&raw.tls, is_plain),
         }
     }
 
@@ -401,10 +441,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn broker_tls(&mut self, raw: &RawBrokerTls) -> BrokerTls {
+    fn broker_tls(&mut self, raw: &RawBrokerTls, is_plain: bool) -> BrokerTls {
+        if is_plain && *raw != RawBrokerTls::default() {
+            self.warning("broker.tls", "has no effect: no URL of broker.urls is amqps://");
+        }
         let ca = self.file("broker.tls.ca_file", raw.ca_file.as_deref());
         let certificate = self.file("broker.tls.certificate", raw.certificate.as_deref());
-        let private_key = self.file("broker.tls.private_key", raw.private_key.as_deref());
+        let private_key = self.file_of("broker.tls.private_key", raw.private_key.as_deref(), Content::Secret);
         if raw.certificate.is_some() != raw.private_key.is_some() {
             self.problem("broker.tls", "certificate and private_key go together");
         }
@@ -483,7 +526,12 @@ impl Resolver<'_> {
                 self.problem(key, "this stands where a secret is not shown: write the secret itself");
                 None
             }
-            RawSecret::Value(value) => Some(Secret::new(value)),
+            RawSecret::Value(value) => {
+                // A URL without a user in it is no secret.
+                let is_secret = !key.starts_with("broker.urls.") || value.contains('@');
+                self.holds_secret |= is_secret && self.layers.is_in_file(key);
+                Some(Secret::new(value))
+            }
             RawSecret::Reference(SecretReference::File(path)) => self.secret_file(key, &path),
             RawSecret::Reference(SecretReference::Env(variable)) => {
                 let value = self.environment.get(&variable).map(|value| Secret::new(value.to_owned()));
@@ -502,18 +550,32 @@ impl Resolver<'_> {
                     self.problem(key, "a credential is named without a path");
                     return None;
                 }
-                self.secret_file(key, &PathBuf::from(directory).join(name))
+                // How that lies there is systemd's affair, and no mode of ours.
+                let text = self.read(key, &PathBuf::from(directory).join(name))?;
+                Some(secret_of(&text))
             }
         }
     }
 
     fn secret_file(&mut self, key: &str, path: &Path) -> Option<Secret> {
-        let text = self.file(key, Some(path))?;
-        Some(Secret::new(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+        self.file_of(key, Some(path), Content::Secret).map(|text| secret_of(&text))
     }
 
     fn file(&mut self, key: &str, path: Option<&Path>) -> Option<String> {
+        self.file_of(key, path, Content::Public)
+    }
+
+    fn named(&mut self, key: &str, path: &Path, content: Content) {
+        self.files.push(NamedFile { key: key.to_owned(), path: path.to_owned(), content });
+    }
+
+    fn file_of(&mut self, key: &str, path: Option<&Path>, content: Content) -> Option<String> {
         let path = path?;
+        self.named(key, path, content);
+        self.read(key, path)
+    }
+
+    fn read(&mut self, key: &str, path: &Path) -> Option<String> {
         match fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) => {
@@ -575,6 +637,11 @@ impl Resolver<'_> {
     fn warning(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(Problem::at(key, self.layers.origin(key), message));
     }
+}
+
+/// One newline at the end of a file is not part of the secret.
+fn secret_of(text: &str) -> Secret {
+    Secret::new(text.strip_suffix('\n').unwrap_or(text).to_owned())
 }
 
 /// A name that an authority certifies: labels of letters, digits and hyphens (RFC 1123), at least two of them.

@@ -293,6 +293,87 @@ fn an_authority_is_kept_out_with_the_strangers() {
 }
 
 #[test]
+fn keys_without_effect_are_warnings() {
+    for (text, expected) in [
+        ("[server.tls]\ndomains = [\"a.example\"]\ncontact = \"\"", &["server.tls.domains"][..]),
+        (
+            "[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nprivate_key = \"/k\"",
+            &["server.tls.private_key"],
+        ),
+        (
+            "[server.tls]\nmode = \"off\"\ncache = \"/c\"\nunknown_host = \"refuse\"",
+            &["server.tls.cache", "server.tls.unknown_host", "server.tls.mode"],
+        ),
+        ("[server.sources]\nnetworks = [\"10.0.0.0/8\"]", &["server.sources"]),
+        ("[server]\npublic_url = \"https://a.example/elsewhere\"", &["server.public_url"]),
+        ("[server]\npublic_url = \"https://a.example/graph/lifecycle\"", &[]),
+    ] {
+        let loaded = load(&format!("{LEAST}{text}"), &[]).expect(text);
+        let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+        assert_eq!(keys, expected, "{text}");
+    }
+    assert_eq!(
+        load(&format!("{EXAMPLE}\n{LEAST}"), &[]).expect("right").warnings,
+        [],
+        "the shipped file has none"
+    );
+}
+
+#[test]
+fn listeners_that_take_each_others_place_are_refused() {
+    let acme = "[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nhttp_listen = \"[::]:80\"\n";
+    check_problem(
+        "[server]\nlisten = [\"[::]:1\", \"127.0.0.1:1\"]",
+        "server.listen.1",
+        "server.listen.0 takes",
+    );
+    check_problem("[admin]\nlisten = \"127.0.0.1:8443\"", "admin.listen", "server.listen.0 takes");
+    let text = format!("{acme}[server]\nlisten = [\"0.0.0.0:80\"]");
+    check_problem(&text, "server.tls.http_listen", "server.listen.0 takes");
+    let text = format!("{acme}[admin]\nlisten = \"127.0.0.1:80\"");
+    check_problem(&text, "admin.listen", "server.tls.http_listen takes");
+}
+
+#[test]
+fn a_contact_is_an_address() {
+    let text = |contact: &str| {
+        format!("[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\ncontact = \"{contact}\"")
+    };
+    for wrong in ["ops", "tel:+49", "mailto:ops", "a@b@c", "a@b,c@d", "@example.com"] {
+        check_problem(&text(wrong), "server.tls.contact", "expected an address");
+    }
+    for right in ["ops@example.com", "mailto:ops@example.com", "ops@localhost"] {
+        load(&format!("{LEAST}{}", text(right)), &[]).expect(right);
+    }
+}
+
+#[test]
+fn files_are_kept_for_a_look_at_their_permissions() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| place.path().join(name);
+    std::fs::write(path("secret"), "correct horse battery\n").expect("written");
+    std::fs::write(path("networks"), "10.0.0.0/8\nnonsense\n").expect("written");
+    let text = format!("[[client_states]]\nname = \"a\"\nsecret = {{ file = {:?} }}\n", path("secret"));
+    let loaded = load(&text, &[]).expect("right");
+    let found: Vec<_> = loaded.files.iter().map(|file| (file.key.as_str(), file.content)).collect();
+    let expected = [
+        ("", Content::Public),
+        ("server.tls.certificate", Content::Public),
+        ("server.tls.private_key", Content::Secret),
+        ("client_states.0.secret", Content::Secret),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(load(LEAST, &[]).expect("right").files[0].content, Content::Secret, "it holds one itself");
+    let outside = [("GRAPHHOOK_CLIENT_STATES", "[{name=\"a\", secret=\"correct horse battery\"}]")];
+    assert_eq!(load("", &outside).expect("right").files[0].content, Content::Public);
+    let url = |user: &str| format!("{text}[broker]\nurls = [\"amqp://{user}h\"]");
+    assert_eq!(load(&url(""), &[]).expect("right").files[0].content, Content::Public);
+    assert_eq!(load(&url("u:p@"), &[]).expect("right").files[0].content, Content::Secret);
+    let sources = format!("[server.sources]\nfile = {:?}", path("networks"));
+    check_problem(&sources, "server.sources.file", "networks:2: neither an address nor a network");
+}
+
+#[test]
 fn broker_urls_are_shown_without_what_is_secret() {
     for (url, host, port, shown) in [
         ("amqp://u:hunter2@h", "h", 5672, "amqp://h:5672/%2f"),

@@ -255,25 +255,6 @@ fn complain(url: &BrokerUrl, error: &ConnectError, failures: &Sparse) {
     }
 }
 
-/// Connects, checks the topology as `serve` would, and closes again.
-///
-/// # Errors
-///
-/// [`ConnectError`] says which step failed and why; it never holds a password.
-pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<Probe, ConnectError> {
-    let session = Session::open(url, broker, Metrics::new(), &Hearts::default()).await?;
-    let found = Probe { lacks_quarantine: broker.quarantine && !session.has_quarantine };
-    session.close().await;
-    Ok(found)
-}
-
-/// What a broker that can be used still lacks.
-#[derive(Clone, Copy, Debug)]
-pub struct Probe {
-    /// Refused items would only be counted.
-    pub lacks_quarantine: bool,
-}
-
 /// Ceiling of the first pause between two tries.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 /// Ceiling of all later pauses: a broker that is back is found within this time.

@@ -28,6 +28,12 @@ impl Files {
         Self::within(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 
+    /// What [`Files::raise`] would come to, and nothing is raised.
+    pub fn possible() -> Self {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        Self::within(maximum.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+    }
+
     fn within(limit: usize) -> Self {
         let kept = KEPT.min(limit / 2);
         Self { public: (limit - kept).max(1), admin: (kept / 4).max(1) }

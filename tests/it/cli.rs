@@ -142,7 +142,7 @@ async fn every_certificate_is_checked() {
 
     authority.server_for(&["other.example", "LOCALHOST"]).write(&certificate, &key);
     let said = check(&run(&offline, &[]).await, 0);
-    assert_eq!(said.matches("ok       tls").count(), 2, "{said}");
+    assert_eq!(said.matches("certificate and key match").count(), 2, "{said}");
     assert!(
         said.contains("warning  tls") && said.contains("an earlier one is served for localhost"),
         "{said}"

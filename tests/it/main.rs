@@ -2,6 +2,7 @@
 
 mod acme;
 mod admin;
+mod check;
 mod cli;
 mod configuration;
 mod crash;

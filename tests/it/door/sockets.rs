@@ -127,3 +127,22 @@ async fn an_upgrade_by_a_socket_of_systemd_refuses_no_connection() {
     let (_, verdict) = scene.judge().await;
     verdict.check_times(GRAPH_WAITS);
 }
+
+/// One of them would be listened on, and the other never answered.
+#[tokio::test]
+async fn two_sockets_for_the_admin_listener_are_refused() {
+    let [first, second] = ports::free();
+    let daemon = Daemon::configure()
+        .without_broker()
+        .before(&format!(
+            r#"set -- systemd-socket-activate --fdname=admin:admin -l 127.0.0.1:{first} -l 127.0.0.1:{second} "$@""#
+        ))
+        .spawn();
+    let knock =
+        eventually("a connection", async || tokio::net::TcpStream::connect(("127.0.0.1", first)).await.ok())
+            .await;
+    assert_eq!(daemon.wait_exit().await.code(), Some(1));
+    drop(knock);
+    let log = daemon.log();
+    assert!(log.contains("socket 1 of systemd (admin): there is one of this name already"), "{log}");
+}
