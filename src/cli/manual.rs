@@ -103,29 +103,22 @@ fn begin(command: &Command) -> io::Result<(String, Vec<u8>)> {
     Ok((man.get_filename(), page))
 }
 
-/// The end of `--help`: perhaps some words, then examples, which are indented.
+/// The end of `--help`: perhaps some words, then examples.
 fn examples(roff: &mut Roff, help: &str) {
-    let mut heading = "NOTES";
-    let mut is_begun = false;
-    for line in help.lines() {
-        match line.strip_prefix("  ") {
-            Some(example) => {
-                roff.control("nf", []).control("RS", ["4"]).text([roman(example)]);
-                roff.control("RE", []).control("fi", []);
+    for (index, paragraph) in help.split("\n\n").enumerate() {
+        if paragraph.starts_with("Example") {
+            roff.control("SH", ["EXAMPLES"]).control("nf", []).control("RS", ["4"]);
+            for line in paragraph.lines().skip(1) {
+                roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
             }
-            None if line.starts_with("Example") => {
-                roff.control("SH", ["EXAMPLES"]);
-                is_begun = true;
-            }
-            None if line.is_empty() => heading = if is_begun { "" } else { heading },
-            None => {
-                if !is_begun {
-                    roff.control("SH", [heading]);
-                    is_begun = true;
-                }
-                roff.text([roman(line)]);
-            }
+            roff.control("RE", []).control("fi", []);
+            continue;
         }
+        match index {
+            0 => roff.control("SH", ["NOTES"]),
+            _ => roff.control("PP", []),
+        };
+        roff.text([roman(paragraph.replace('\n', " "))]);
     }
 }
 

@@ -17,9 +17,7 @@ use crate::{config::Listen, deadline::Deadline};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     /// Nobody listens there.
-    #[error(
-        "no daemon answers at {place}: is it running (systemctl status graphhook), and is this its admin.listen?"
-    )]
+    #[error("no daemon answers at {place}; look at systemctl status graphhook, and at admin.listen")]
     Absent {
         /// Where it was asked.
         place: Listen,
@@ -34,7 +32,7 @@ pub(super) enum AskError {
         place: Listen,
     },
     /// The conversation broke.
-    #[error("the answer of {place} broke off: is this the admin listener?")]
+    #[error("the answer of {place} broke off; perhaps this is no admin listener")]
     Broken {
         /// Where it was asked.
         place: Listen,
@@ -43,7 +41,7 @@ pub(super) enum AskError {
         source: hyper::Error,
     },
     /// It is somebody else.
-    #[error("{place} answers with {status}: this is not the admin listener of a graphhook")]
+    #[error("{place} answers with {status}: this is no admin listener of a graphhook")]
     Stranger {
         /// Where it was asked.
         place: Listen,

@@ -38,6 +38,8 @@ async fn a_certificate_is_obtained_over_plain_http() {
     let scene = Scene::start(Plan { http: Http::On, ..Plan::default() }).await;
     scene.eventually_shown(DOMAIN).await;
     let address = scene.http;
+    let (_, status) = scene.daemon.get_admin("/status").await;
+    assert!(status.contains(&format!("\"acme_listener\": \"{address}\"")), "{status}");
     for path in [
         "/",
         "/healthz",

@@ -23,7 +23,7 @@ fn shown(answer: &Value) -> String {
 fn ordinary() -> Value {
     json!({
         "version": "0.1.0", "started_at": "2026-11-20T01:55:00Z", "ready": true, "readiness": "ready",
-        "listeners": ["[::]:8443", "unix:/run/graphhook/web"], "admin_listener": "127.0.0.1:9464",
+        "listeners": ["[::]:8443"], "admin_listener": "127.0.0.1:9464",
         "config": { "hash": "0123456789ab", "warnings": [] },
         "broker": { "state": "up", "since": "2026-11-22T02:00:00Z", "url": "amqps://rabbit.example.com:5671/%2f",
                     "last_error": { "at": "2026-11-22T01:59:00Z", "message": "connection lost: broken pipe" } },
@@ -45,7 +45,7 @@ fn an_ordinary_day_fits_on_one_screen() {
         "\
 graphhook      0.1.0, up 2 days 1 h, since 2026-11-20T01:55:00Z
                ready
-listening      [::]:8443, unix:/run/graphhook/web; admin 127.0.0.1:9464
+listening      [::]:8443; admin 127.0.0.1:9464
 broker         up for 1 h, amqps://rabbit.example.com:5671/%2f
                last error 1 h 1 min ago: connection lost: broken pipe
 spool          ready: empty; 68.0 KiB of 4.0 GiB
@@ -59,6 +59,11 @@ last reload    none since the start
 configuration  0123456789ab, no warnings
 "
     );
+}
+
+#[test]
+fn the_manual_shows_the_same_screen() {
+    assert!(include_str!("../../../../docs/status.md").contains(&shown(&ordinary())));
 }
 
 #[test]
