@@ -33,7 +33,7 @@ use self::{
 use crate::{
     blocking::off_thread,
     config::ClientState,
-    deadline::{Deadline, Elapsed},
+    deadline::Deadline,
     error::Chain,
     metrics::{Census, Metrics},
     notification::{
@@ -206,7 +206,7 @@ impl Sightings {
             saved
         });
         let saved = Deadline::after(SAVE_WITHIN).limit(saved).await;
-        let saved = saved.unwrap_or_else(|Elapsed| Err(FileError::Slow));
+        let saved = saved.unwrap_or(Err(FileError::Slow));
         self.book().has_news |= saved.is_err();
         saved
     }
