@@ -13,7 +13,10 @@ mod tidings;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -30,7 +33,7 @@ use self::{
 use crate::{
     blocking::off_thread,
     config::ClientState,
-    deadline::{Deadline, Elapsed},
+    deadline::Deadline,
     error::Chain,
     metrics::{Census, Metrics},
     notification::{
@@ -49,6 +52,7 @@ pub struct Sightings {
     book: Mutex<Book>,
     /// None in `dev`, which remembers nothing.
     file: Option<PathBuf>,
+    is_writing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
 
@@ -96,12 +100,12 @@ impl Sightings {
             Vec::new()
         });
         let book = Mutex::new(Book::of(known.into_iter()));
-        Arc::new(Self { book, file: Some(file), metrics })
+        Arc::new(Self { book, file: Some(file), is_writing: Arc::default(), metrics })
     }
 
     /// Remembers nothing, and saves nothing.
     pub fn unsaved(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { book: Mutex::default(), file: None, metrics })
+        Arc::new(Self { book: Mutex::default(), file: None, is_writing: Arc::default(), metrics })
     }
 
     /// Goes by this table from now on.
@@ -136,18 +140,14 @@ impl Sightings {
             tidings.tell(Instant::now());
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = keeping.due.passed() => self.keep(&mut keeping).await,
+                () = keeping.due.passed() => {
+                    let (Some(()) | None) = stop.run_until_cancelled(self.keep(&mut keeping)).await;
+                }
                 () = Deadline::after(LOOK_EVERY).passed() => {}
             }
         }
-        let last = self.save();
-        match Deadline::after(LAST_SAVE_WITHIN).limit(last).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => complain(&error),
-            Err(Elapsed) => warn!(
-                event = "subscriptions_saved_too_slowly",
-                "what is known of subscriptions was not saved in time"
-            ),
+        if let Err(error) = self.save().await {
+            complain(&error);
         }
     }
 
@@ -186,8 +186,13 @@ impl Sightings {
         }
     }
 
+    /// Writes the file. A disk that hangs keeps one thread, and nobody else.
     async fn save(&self) -> Result<(), FileError> {
         let Some(file) = self.file.clone() else { return Ok(()) };
+        let is_writing = Arc::clone(&self.is_writing);
+        if is_writing.swap(true, Ordering::AcqRel) {
+            return Err(FileError::Slow);
+        }
         let all = {
             let mut book = self.book();
             book.has_news = false;
@@ -195,12 +200,13 @@ impl Sightings {
         };
         let saved = off_thread(move || {
             // Nothing is known, and nothing was: no file is needed to say so.
-            if all.is_empty() && !file.exists() {
-                return Ok(());
-            }
-            file::save(&file, &all, moment(SystemTime::now()))
+            let is_needless = all.is_empty() && !file.exists();
+            let saved = if is_needless { Ok(()) } else { file::save(&file, &all, moment(SystemTime::now())) };
+            is_writing.store(false, Ordering::Release);
+            saved
         });
-        let saved = saved.await;
+        let saved = Deadline::after(SAVE_WITHIN).limit(saved).await;
+        let saved = saved.unwrap_or(Err(FileError::Slow));
         self.book().has_news |= saved.is_err();
         saved
     }
@@ -273,7 +279,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Writes that may be left out when nothing is new.
 const SKIPPED_MAX: u32 = 9;
-/// Time for the last one, while the daemon stops.
-const LAST_SAVE_WITHIN: Duration = Duration::from_secs(1);
+/// Time for one of them: the last one is part of the daemon's stop.
+const SAVE_WITHIN: Duration = Duration::from_secs(1);
 /// Subscriptions in `/status`.
 const LISTED_MAX: usize = 100;

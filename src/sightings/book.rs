@@ -107,7 +107,11 @@ impl Book {
             entry.census = Census::default();
         }
         let before = self.sightings.len();
-        self.sightings.retain(|_, sighting| !sighting.is_forgotten(now));
+        // A request that began before a reload may bring what no entry admits any more.
+        let entries = &self.entries;
+        self.sightings.retain(|_, sighting| {
+            !sighting.is_forgotten(now) && entries.contains_key(&sighting.client_state)
+        });
         self.has_news |= self.sightings.len() < before;
         for (id, sighting) in &mut self.sightings {
             let Some(entry) = self.entries.get_mut(&sighting.client_state) else { continue };
@@ -273,6 +277,9 @@ mod tests {
         adopt(&mut book, &[("mail", Some(100))]);
         assert_eq!(words(&book.look(at(12))), [("a", What::Back)]);
         assert_eq!(book.census().map(|(name, _)| name).collect::<Vec<_>>(), ["mail"]);
+        book.note("late", &"chat".into(), CHANGE, at(12));
+        assert_eq!(book.look(at(13)), []);
+        assert_eq!(book.most_urgent(at(13), 9).0.seen, 1);
     }
 
     #[test]

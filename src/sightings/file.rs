@@ -38,6 +38,9 @@ pub(super) enum FileError {
     /// Nothing can be written.
     #[error("cannot be written")]
     Unwritable(#[source] io::Error),
+    /// It may be written later.
+    #[error("was not written in time")]
+    Slow,
 }
 
 #[derive(Deserialize, Serialize)]

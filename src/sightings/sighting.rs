@@ -22,7 +22,7 @@ pub(super) struct Sighting {
     /// Graph has said that it removed it.
     pub(super) removed_at: Option<Moment>,
     /// What `end` was last read from: the same text is not read again.
-    end_text: Box<str>,
+    end_text: Arc<str>,
     /// What was last told of it.
     pub(super) told: Standing,
 }
@@ -69,7 +69,7 @@ impl Sighting {
         end: Option<End>,
         removed_at: Option<Moment>,
     ) -> Self {
-        let (end_text, told) = (Box::default(), Standing::default());
+        let (end_text, told) = (Arc::from(""), Standing::default());
         Self { client_state, first_at, last_at, rhythm, end, removed_at, end_text, told }
     }
 

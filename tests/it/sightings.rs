@@ -138,6 +138,16 @@ async fn a_file_that_is_not_ours_costs_what_was_learnt_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_directory_that_takes_no_file_is_told_of_and_stops_nobody() {
+    let daemon = silent_after("1h").without_spool().connected().await;
+    assert_eq!(post(&daemon.client(), [created("a")]).await.status, 202);
+    assert_eq!(status(&daemon).await["subscriptions"]["seen"], 1);
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+    assert_eq!(daemon.log().matches("subscriptions_not_saved").count(), 1, "{}", daemon.log());
+}
+
+#[tokio::test]
 async fn the_series_and_the_watch_follow_a_reload() {
     let mut daemon = silent_after("1h").connected().await;
     assert_eq!(post(&daemon.client(), [created("a")]).await.status, 202);
