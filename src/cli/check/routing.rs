@@ -73,6 +73,7 @@ mod tests {
     #[track_caller]
     fn check(template: &str, name: &str, words: &[&str]) {
         let entry = ClientState {
+            silent_after: None,
             name: name.to_owned(),
             secret: Secret::new("x".to_owned()),
             subscriptions: HashSet::new(),

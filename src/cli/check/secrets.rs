@@ -63,6 +63,7 @@ mod tests {
             secret: Secret::new(secret.to_owned()),
             subscriptions: ids.collect(),
             tenants: HashSet::new(),
+            silent_after: None,
         }
     }
 
