@@ -99,6 +99,21 @@ async fn idle_it_pings() {
     keeps_pinging(&ear, &daemon).await;
 }
 
+/// P9: stopped for moments, again and again.
+#[tokio::test]
+async fn stalled_again_and_again_it_pings() {
+    let ear = Ear::open();
+    let daemon = watched(&ear, Daemon::configure()).connected().await;
+    let wanted = ear.pings() + MANY;
+    eventually_within(Duration::from_secs(40), "pings between the stalls", async || {
+        daemon.signal("STOP");
+        daemon.signal("CONT");
+        (ear.pings() >= wanted).then_some(())
+    })
+    .await;
+    assert!(!daemon.log().contains("part_stuck"), "{}", daemon.log());
+}
+
 /// No broker, and each try to reach one takes long.
 #[tokio::test]
 async fn without_a_broker_it_pings() {
