@@ -152,6 +152,11 @@ impl Heart {
         self.pulse.beat();
     }
 
+    /// Whether a watchdog hears it.
+    pub fn is_listened_to(&self) -> bool {
+        self.ticks.is_some()
+    }
+
     /// Waits until the loop should turn again although nothing has happened; for ever, if nobody listens.
     ///
     /// # Cancel safety

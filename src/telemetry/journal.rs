@@ -69,7 +69,8 @@ impl Visit for Fields {
 
 fn entry(level: Level, target: &str, fields: Fields) -> Vec<u8> {
     let Fields { mut message, event, others } = fields;
-    for (name, value) in &others {
+    let is_news = |(name, value): &&(&str, String)| (*name, value.as_str()) != ("others", "0");
+    for (name, value) in others.iter().filter(is_news) {
         let is_plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"');
         let written = match is_plain {
             true => write!(message, " {name}={value}"),
@@ -140,8 +141,10 @@ mod tests {
 
     #[test]
     fn our_fields_cannot_be_taken_for_those_of_journald() {
-        let fields =
-            fields(Some("spool_full"), &[("message_id", "a-1"), ("priority", "0"), ("error", "no room")]);
+        let fields = fields(
+            Some("spool_full"),
+            &[("message_id", "a-1"), ("priority", "0"), ("error", "no room"), ("others", "0")],
+        );
         let entry = String::from_utf8(entry(Level::WARN, "graphhook::spool", fields)).expect("text");
         let id = message_id("spool_full").simple();
         let expected = [
@@ -154,6 +157,7 @@ mod tests {
             "GRAPHHOOK_MESSAGE_ID=a-1",
             "GRAPHHOOK_PRIORITY=0",
             "GRAPHHOOK_ERROR=no room",
+            "GRAPHHOOK_OTHERS=0",
         ];
         assert_eq!(entry.lines().collect::<Vec<_>>(), expected);
     }

@@ -7,7 +7,7 @@ use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::{CONNECTION_UP, Daemon};
 use crate::support::eventually::eventually_equals;
-use crate::support::graph::{created, post};
+use crate::support::graph::{changed, created, post};
 use crate::support::notify::Ear;
 
 /// Ready at once, with or without a broker; then the line follows what happens.
@@ -88,4 +88,20 @@ async fn systemd_may_be_busy() {
     daemon.signal("TERM");
     assert_eq!(daemon.wait_exit().await.code(), Some(0), "{}", daemon.log());
     drop(unread);
+}
+
+/// Secrets that systemd hands over stand in files of a directory that it names.
+#[tokio::test]
+async fn credentials_of_systemd_are_secrets() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("mail"), "handed over by systemd\n").expect("written");
+    std::fs::write(directory.path().join("broker-url"), Node::shared().url()).expect("written");
+    let configuration = Daemon::configure()
+        .without_client_states()
+        .append("[[client_states]]\nname = \"mail\"\nsecret = { credential = \"mail\" }")
+        .set("broker", "urls", r#"[{ credential = "broker-url" }]"#);
+    let daemon = configuration.env("CREDENTIALS_DIRECTORY", directory.path()).connected().await;
+    assert_eq!(post(&daemon.client(), [changed("c", "created", "handed over by systemd")]).await.status, 202);
+    let published = r#"graphhook_notifications_outcome_total{outcome="published"}"#;
+    assert_eq!(daemon.metrics().await.get(published), 1.0);
 }
