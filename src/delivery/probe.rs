@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{BoxStream, StreamExt};
 use lapin::{
-    BasicProperties, Connection,
+    BasicProperties, Connection, Event,
     options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{FieldTable, ShortString},
 };
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Broker, BrokerUrl},
+    deadline::Deadline,
     heart::Hearts,
     metrics::Metrics,
 };
@@ -36,9 +38,14 @@ pub struct Probe {
 ///
 /// [`ConnectError`] says which step failed and why; it never holds a password.
 pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<Probe, ConnectError> {
-    let session = Session::open(url, broker, Metrics::new(), &Hearts::default()).await?;
+    let mut session = Session::open(url, broker, Metrics::new(), &Hearts::default()).await?;
     let lacks_quarantine = broker.quarantine && !session.has_quarantine;
-    let asked = rights(&session.connection, broker).await;
+    let mut asked = rights(&session.connection, broker).await;
+    if let Err(ConnectError::Refused { source, .. }) = &mut asked
+        && let Some(reason) = closing_reason(&mut session.events).await
+    {
+        *source = reason;
+    }
     if asked.is_ok() {
         session.close().await;
     } else {
@@ -46,6 +53,17 @@ pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<Probe, ConnectErr
         session.cut();
     }
     asked.map(|may_declare_anything| Probe { lacks_quarantine, may_declare_anything })
+}
+
+/// Why the broker has closed a channel. Who is about to send something on it then hears only that it is closing.
+async fn closing_reason(events: &mut BoxStream<'static, Event>) -> Option<lapin::Error> {
+    let heard = Deadline::after(REASON_WITHIN);
+    while let Ok(Some(event)) = heard.limit(events.next()).await {
+        if let Event::Error(error) = event {
+            return Some(error);
+        }
+    }
+    None
 }
 
 async fn rights(connection: &Connection, broker: &Broker) -> Result<bool, ConnectError> {
@@ -87,5 +105,7 @@ async fn declares_anything(connection: &Connection, within: Duration) -> Result<
     }
 }
 
+/// The reason comes with the closing, so it is there already, or will never be.
+const REASON_WITHIN: Duration = Duration::from_secs(1);
 /// Routing key and name of what is tried.
 const TRIAL: &str = "graphhook-check";

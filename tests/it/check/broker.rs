@@ -35,9 +35,11 @@ async fn users<const N: usize>(rights: [[&str; 3]; N]) -> [String; N] {
 #[tokio::test]
 async fn rights_are_told_of_when_they_are_too_wide_or_too_narrow() {
     let exchange = unique("exchange");
-    let (ours, only_queues) = (format!("^{exchange}.*"), format!("^{exchange}.(queue|refused)$"));
+    // As docs/check.md has them.
+    let (ours, read) = (format!("^{exchange}([.].*)?$"), format!("^{exchange}([.]refused)?$"));
+    let only_queues = format!("^{exchange}[.](queue|refused)$");
     let [wide, right, narrow] =
-        users([[".*", ".*", ".*"], [&ours, &ours, &ours], [&ours, &only_queues, &ours]]).await;
+        users([[".*", ".*", ".*"], [&ours, &ours, &read], [&ours, &only_queues, &read]]).await;
     let configuration =
         |url: String| Daemon::configure().exchange(&exchange).queue(format!("{exchange}.queue")).broker(url);
     let place = written(&configuration(wide));
@@ -88,6 +90,11 @@ async fn with_declare_off_nothing_is_made() {
     let (said, code) = check(place.path(), &[]).await;
     assert_eq!(code, Some(0), "{said}");
     line(&said, "ok", "broker", "topology is there");
+    let [least] = users([["^$", &format!("^{exchange}([.]refused)?$"), "^$"]]).await;
+    let place = written(&made.clone().broker(least).set("broker", "declare", "false"));
+    let (said, code) = check(place.path(), &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("warning  broker"), "{said}");
     let place = written(&made.queue("").set("broker", "declare", "false"));
     let (said, _) = check(place.path(), &[]).await;
     line(&said, "warning", "broker", "whether any queue is bound cannot be asked");
@@ -115,4 +122,15 @@ async fn several_brokers_are_told_of_in_their_order() {
     let places = lines.map(|line| said.find(line).expect("it is there"));
     assert!(places.is_sorted(), "{said}");
     assert!(lines[1].ends_with("is the broker running there?"), "{said}");
+}
+
+#[tokio::test]
+async fn a_broker_that_blocks_publishers_is_not_waited_for_long() {
+    let node = Node::faulty().await;
+    node.alarm(true).await;
+    let configuration = Daemon::configure().broker(node.url()).set("broker", "connect_within", "\"2s\"");
+    let (said, code) = check(written(&configuration).path(), &[]).await;
+    assert_eq!(code, Some(1), "{said}");
+    let failed = line(&said, "failed", "broker", "publishing to the exchange took too long");
+    assert!(failed.contains("does an alarm of the broker block publishers?"), "{said}");
 }
