@@ -61,6 +61,24 @@ async fn an_open_request_is_answered_before_the_end() {
     Amqp::connect(&Node::shared().url()).await.queue(daemon.queue()).eventually_holds(&["open"]).await;
 }
 
+/// It was let in, and nobody else can answer it; so an upgrade behind a socket of systemd leaves nobody without an answer.
+#[tokio::test]
+async fn who_came_just_before_the_stop_is_answered() {
+    let (daemon, _cut) = started().await;
+    let mut raw = daemon.client().raw().await;
+    let body = collection([created("just-before")]);
+    let length = body.len();
+    daemon.signal("TERM");
+    eventually("refused connections", async || {
+        tokio::net::TcpStream::connect(daemon.public()).await.is_err().then_some(())
+    })
+    .await;
+    raw.send(format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}")).await;
+    let answer = String::from_utf8(raw.read_to_end().await).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    assert_eq!(daemon.wait_exit().await.code(), Some(0));
+}
+
 /// What the broker does not confirm finds the spool open during the stop, too.
 #[tokio::test]
 async fn an_open_request_is_spooled_before_the_end() {
