@@ -194,7 +194,7 @@ impl Acme {
     }
 }
 
-fn against(client_states: &[ClientState], new: &[ClientState]) -> [Compared; 4] {
+fn against(client_states: &[ClientState], new: &[ClientState]) -> [Compared; 5] {
     let is_same = |same: fn(&ClientState, &ClientState) -> bool| {
         client_states.len() == new.len() && client_states.iter().zip(new).all(|(one, other)| same(one, other))
     };
@@ -203,6 +203,7 @@ fn against(client_states: &[ClientState], new: &[ClientState]) -> [Compared; 4] 
         live("client_states[].secret", is_same(|one, other| one.secret == other.secret)),
         live("client_states[].subscriptions", is_same(|one, other| one.subscriptions == other.subscriptions)),
         live("client_states[].tenants", is_same(|one, other| one.tenants == other.tenants)),
+        live("client_states[].silent_after", is_same(|one, other| one.silent_after == other.silent_after)),
     ]
 }
 

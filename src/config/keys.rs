@@ -142,6 +142,10 @@ impl<'a> Line<'a> {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             return Self::Section(name.to_owned());
         }
+        // What stands further in is an example.
+        if bare.starts_with(' ') {
+            return Self::Comment(bare.trim());
+        }
         // Prose may begin like a key, but does not go on as one.
         let table = bare.parse::<toml::Table>().ok().filter(|table| table.len() == 1);
         match table.and_then(|table| table.into_iter().next()) {
