@@ -70,7 +70,8 @@ pub struct Standing {
     pub domain: String,
     /// In a word.
     pub state: State,
-    /// End of the certificate, unix time, if there is one.
+    /// End of the certificate, unix time, if there is one; shown as RFC 3339.
+    #[serde(serialize_with = "crate::moment::serialize_unix")]
     pub not_after: Option<i64>,
     /// When the authority is asked for a new one.
     pub next_attempt_at: Option<String>,

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -25,13 +25,16 @@ use tracing::debug;
 
 use crate::{
     acme::{Standing, Standings},
-    delivery::{Delivery, State, spool::State as Spool},
+    config::{Effective, Problem},
+    delivery::{Delivery, State, Story, spool::State as Spool},
     listener::{
         accept_few,
         socket::{Socket, Stream},
         tls::{Identity, Served},
     },
-    metrics::{self, Books, Metrics},
+    metrics::{self, Books, Metrics, throttling::Outlook},
+    moment::{rfc3339, rfc3339_unix},
+    sightings::{Overview, Sightings},
 };
 
 /// What the admin listener can tell.
@@ -41,8 +44,12 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The broker's state.
     pub delivery: Arc<Delivery>,
+    /// The subscriptions that were seen.
+    pub sightings: Arc<Sightings>,
     /// Addresses of the public listener.
     pub addresses: Vec<String>,
+    /// Where ACME's HTTP-01 challenges are answered, if they are.
+    pub challenges: Option<String>,
     /// Certificates of the public listener, if it has any.
     pub served: Option<Arc<Served>>,
     /// How it stands with its domains, if the daemon obtains certificates itself.
@@ -53,6 +60,8 @@ pub struct Admin {
     pub started: SystemTime,
     /// Cancelled when the daemon begins to stop.
     pub stopping: CancellationToken,
+    /// Where it listens; known once it runs.
+    pub own_address: String,
 }
 
 /// What has changed since the start, or would not.
@@ -60,8 +69,26 @@ pub struct Admin {
 pub struct News {
     /// The last reload, if there was one.
     pub last_reload: Option<Reload>,
+    /// The configuration in force.
+    pub config: InForce,
     /// Certificate files whose content is not what is served, and why.
     pub refused_certificates: BTreeMap<PathBuf, String>,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct InForce {
+    /// See [`Effective::hash`](crate::config::Effective::hash).
+    pub hash: String,
+    /// What works but deserves a look.
+    pub warnings: Vec<String>,
+}
+
+impl InForce {
+    /// What is to be said of a configuration that was loaded.
+    pub fn new(effective: &Effective, warnings: &[Problem]) -> Self {
+        Self { hash: effective.hash(), warnings: warnings.iter().map(Problem::to_string).collect() }
+    }
 }
 
 /// A reload of the configuration.
@@ -75,7 +102,12 @@ pub struct Reload {
 impl Reload {
     /// One that began `at` this time. What it was refused for never quotes a value.
     pub fn new(at: SystemTime, ok: bool, message: String) -> Self {
-        Self { at: humantime::format_rfc3339_seconds(at).to_string(), ok, message }
+        Self { at: rfc3339(at), ok, message }
+    }
+
+    /// Whether it is in force.
+    pub fn is_taken(&self) -> bool {
+        self.ok
     }
 }
 
@@ -84,11 +116,20 @@ struct Status<'a> {
     version: &'static str,
     started_at: String,
     ready: bool,
+    /// In words, why or why not.
+    readiness: &'static str,
     stopping: bool,
     listeners: &'a [String],
-    broker: Part,
+    admin_listener: &'a str,
+    /// Absent unless HTTP-01 challenges are answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme_listener: Option<&'a str>,
+    config: InForce,
+    broker: Broker,
     spool: SpoolStatus,
     notifications: Books,
+    graph: Outlook,
+    subscriptions: Overview,
     certificates: Vec<Certificate>,
     /// Absent unless `server.tls.mode` is `acme`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,8 +138,30 @@ struct Status<'a> {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct Broker {
     state: &'static str,
+    /// Since when it is as it is.
+    since: Option<String>,
+    /// The node that we are connected to, or were last; without user and password.
+    url: Option<String>,
+    last_error: Option<Event>,
+}
+
+#[derive(Serialize)]
+struct Event {
+    at: String,
+    message: String,
+}
+
+impl Broker {
+    fn new(state: State, story: Option<Story>) -> Self {
+        let (since, url, last_error) = match story {
+            Some(Story { since, url, last_error }) => (Some(rfc3339(since)), url, last_error),
+            None => (None, None, None),
+        };
+        let last_error = last_error.map(|(at, message)| Event { at: rfc3339(at), message });
+        Self { state: state.as_str(), since, url, last_error }
+    }
 }
 
 #[derive(Serialize)]
@@ -115,7 +178,7 @@ struct SpoolStatus {
 #[derive(Serialize)]
 struct Certificate {
     hosts: Vec<String>,
-    not_after: i64,
+    not_after: String,
     file: Option<PathBuf>,
     /// Why what stands in the file is not served.
     refused: Option<String>,
@@ -123,7 +186,8 @@ struct Certificate {
 
 impl Admin {
     /// Serves until `stop`.
-    pub async fn run(self, socket: Socket, connections_max: usize, stop: CancellationToken) {
+    pub async fn run(mut self, socket: Socket, connections_max: usize, stop: CancellationToken) {
+        self.own_address = socket.address();
         let admin = Arc::new(self);
         let stopping = stop.clone();
         let serve = move |stream| {
@@ -153,7 +217,7 @@ impl Admin {
         }
         match request.uri().path() {
             "/livez" => page(StatusCode::OK, TEXT, "alive\n".to_owned()),
-            "/readyz" => self.readiness(),
+            "/readyz" => self.readyz(),
             "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render()),
             "/status" => page(StatusCode::OK, JSON, self.status()),
             _ => page(
@@ -164,23 +228,23 @@ impl Admin {
         }
     }
 
-    fn readiness(&self) -> Response<Full<Bytes>> {
-        let (status, word) = match (self.delivery.state(), self.delivery.spool_state()) {
-            _ if self.stopping.is_cancelled() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-            _ if self.lacks_certificate() => (StatusCode::SERVICE_UNAVAILABLE, "no certificate yet\n"),
-            (State::Up, _) => (StatusCode::OK, "ready\n"),
-            (State::Down, Spool::Ready) => (StatusCode::OK, "ready, into the spool: no broker\n"),
-            (State::Blocked, Spool::Ready) => {
-                (StatusCode::OK, "ready, into the spool: the broker blocks publishing\n")
-            }
-            (State::Down | State::Blocked, Spool::Full) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "no broker, and the spool is full\n")
-            }
-            (State::Down | State::Blocked, Spool::Broken) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "no broker, and no spool\n")
-            }
-        };
-        page(status, TEXT, word.to_owned())
+    /// Whether a promise can be kept now, and why or why not.
+    fn readiness(&self) -> (bool, &'static str) {
+        match (self.delivery.state(), self.delivery.spool_state()) {
+            _ if self.stopping.is_cancelled() => (false, "stopping"),
+            _ if self.lacks_certificate() => (false, "no certificate yet"),
+            (State::Up, _) => (true, "ready"),
+            (State::Down, Spool::Ready) => (true, "ready, into the spool: no broker"),
+            (State::Blocked, Spool::Ready) => (true, "ready, into the spool: the broker blocks publishing"),
+            (State::Down | State::Blocked, Spool::Full) => (false, "no broker, and the spool is full"),
+            (State::Down | State::Blocked, Spool::Broken) => (false, "no broker, and no spool"),
+        }
+    }
+
+    fn readyz(&self) -> Response<Full<Bytes>> {
+        let (is_ready, words) = self.readiness();
+        let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        page(status, TEXT, format!("{words}\n"))
     }
 
     /// Whether no client can get through the TLS handshake, because the first certificate is still to come.
@@ -189,16 +253,20 @@ impl Admin {
     }
 
     fn status(&self) -> String {
-        let (state, stopping) = (self.delivery.state(), self.stopping.is_cancelled());
+        let (state, (ready, readiness)) = (self.delivery.state(), self.readiness());
         let metrics = &self.metrics;
         let oldest = metrics.spool_oldest.get();
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
-            started_at: humantime::format_rfc3339_seconds(self.started).to_string(),
-            ready: self.delivery.is_ready() && !self.lacks_certificate() && !stopping,
-            stopping,
+            started_at: rfc3339(self.started),
+            ready,
+            readiness,
+            stopping: self.stopping.is_cancelled(),
             listeners: &self.addresses,
-            broker: Part { state: state.as_str() },
+            admin_listener: &self.own_address,
+            acme_listener: self.challenges.as_deref(),
+            config: self.news.borrow().config.clone(),
+            broker: Broker::new(state, self.delivery.story()),
             spool: SpoolStatus {
                 state: self.delivery.spool_state().as_str(),
                 items: metrics.spool_items.get(),
@@ -206,9 +274,11 @@ impl Admin {
                 set_aside_items: metrics.spool_set_aside.get(),
                 bytes: metrics.spool_bytes.get(),
                 max_bytes: metrics.spool_max_bytes.get(),
-                oldest_item_at: (oldest > 0).then(|| rfc3339(oldest)),
+                oldest_item_at: (oldest > 0).then(|| rfc3339_unix(oldest)),
             },
             notifications: self.metrics.books(),
+            graph: self.metrics.graph.outlook(Instant::now()),
+            subscriptions: self.sightings.overview(SystemTime::now()),
             certificates: self.certificates(),
             acme: self.acme.as_ref().map(|standings| standings.borrow().clone()),
             last_reload: self.news.borrow().last_reload.clone(),
@@ -227,7 +297,7 @@ impl Certificate {
     fn new(Identity { facts, file, .. }: &Identity, refused: &BTreeMap<PathBuf, String>) -> Self {
         Self {
             hosts: facts.hosts.clone(),
-            not_after: facts.not_after,
+            not_after: rfc3339_unix(facts.not_after),
             file: file.clone(),
             refused: file.as_ref().and_then(|file| refused.get(file)).cloned(),
         }
@@ -239,11 +309,6 @@ fn page(status: StatusCode, content_type: &'static str, body: String) -> Respons
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-fn rfc3339(seconds: i64) -> String {
-    let since = Duration::from_secs(seconds.unsigned_abs());
-    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string()
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -2,9 +2,14 @@
 
 mod ask;
 mod check;
+mod completions;
+mod configuration;
 mod dev;
+mod manual;
 mod quarantine;
 mod spool;
+mod status;
+mod version;
 mod words;
 
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -21,7 +26,7 @@ use crate::{
 
 /// Receives Microsoft Graph change notifications and hands each one to RabbitMQ, confirmed before the answer.
 #[derive(Debug, Parser)]
-#[command(name = "graphhook", version, arg_required_else_help = true)]
+#[command(name = "graphhook", version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -47,25 +52,34 @@ enum Command {
         simulate: bool,
     },
     /// Report on a configuration: all that is wrong with it, and what to do.
-    #[command(after_help = "Example:\n  graphhook check --offline --config ./config.toml")]
-    Check {
-        /// Configuration file [default: /etc/graphhook/config.toml, then ./config.toml].
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Try nothing over the network.
-        #[arg(long)]
-        offline: bool,
-        /// Print one JSON object instead of lines.
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(
+        after_help = "Examples:\n  graphhook check\n  graphhook check --offline --config ./config.toml"
+    )]
+    Check(check::Options),
     /// Look at what waits for the broker, and act on it.
     #[command(subcommand, after_help = "Example:\n  graphhook spool status")]
     Spool(spool::Command),
     /// Look at refused notifications, and pass on what is genuine after all.
     #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
     Quarantine(quarantine::Command),
+    /// Ask the running daemon how it is: one screen.
+    #[command(after_help = status::HELP)]
+    Status(status::Arguments),
+    /// The configuration: what it is, what it could be, and what a change does.
+    #[command(subcommand, after_help = "Example:\n  graphhook config print --origin")]
+    Config(configuration::Command),
+    /// Print what a shell needs to complete graphhook's command line.
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Arguments),
+    /// Print the manual page, or write those of all commands.
+    #[command(after_help = manual::HELP)]
+    Man(manual::Arguments),
+    /// Which build this is.
+    #[command(after_help = version::HELP)]
+    Version(version::Arguments),
 }
+
+const HELP: &str = "Examples:\n  graphhook dev --simulate\n  graphhook check\n  graphhook serve";
 
 /// How a command that did not succeed ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,11 +156,14 @@ pub fn run() -> ExitCode {
     let done = match arguments.command {
         Command::Serve { config } => runtime.block_on(serve(config, &environment)),
         Command::Dev { listen, simulate } => runtime.block_on(dev::run(listen, simulate, &environment)),
-        Command::Check { config, offline, json } => {
-            runtime.block_on(check::run(config.as_deref(), offline, json, &environment))
-        }
+        Command::Check(options) => runtime.block_on(check::run(options, &environment)),
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
+        Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
+        Command::Config(command) => configuration::run(command, &environment),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => manual::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
     };
     // What still runs holds no promise: a stop that hurried must not wait for it.
     runtime.shutdown_background();
@@ -158,17 +175,14 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
     let (loaded, source) = found
         .and_then(|source| source.load().map(|loaded| (loaded, source)))
         .map_err(|error| refuse(&error))?;
-    let levels = telemetry::start(loaded.config.log, environment).map_err(|error| {
+    let log = telemetry::start(loaded.config.log, environment).map_err(|error| {
         complain(&error);
         Failure::Configuration
     })?;
-    for warning in &loaded.warnings {
-        tracing::warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
-    }
-    match supervise::serve(loaded.config, source, levels).await {
+    match supervise::serve(loaded, source, &log).await {
         Ok(()) => Ok(()),
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "graphhook cannot go on");
+            tracing::error!(event = "cannot_go_on", error = %Chain(&error), "graphhook cannot go on");
             Err(match error {
                 // A newer program's spool stays as it is, however often we are started.
                 ServeError::Certificate { .. } | ServeError::Spool(SpoolError::Newer(_)) => {
@@ -178,7 +192,8 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
                 | ServeError::Bind(_)
                 | ServeError::Tls(_)
                 | ServeError::Signals(_)
-                | ServeError::Ended(_) => Failure::Running,
+                | ServeError::Ended(_)
+                | ServeError::Unbalanced { .. } => Failure::Running,
             })
         }
     }
@@ -192,4 +207,26 @@ fn refuse(error: &LoadError) -> Failure {
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
 fn complain(error: &(dyn std::error::Error + 'static)) {
     eprintln!("graphhook: {}", Chain(error));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Looks at a command and at all below it; returns how many there are.
+    fn check_examples(command: &clap::Command) -> usize {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let name = command.get_name();
+        assert!(help.contains("Example") && help.contains("\n  graphhook"), "{name} shows no example");
+        1 + command.get_subcommands().map(check_examples).sum::<usize>()
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        let program = Arguments::command();
+        assert!(check_examples(&program) > 15);
+        program.debug_assert();
+    }
 }

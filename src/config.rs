@@ -5,29 +5,44 @@
 //! reads files of settings or the environment.
 
 mod change;
+mod effective;
+mod keys;
 mod layers;
+mod listeners;
 mod load;
+mod named;
 mod problem;
+mod public_url;
 mod raw;
 mod resolve;
+mod schema;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::load::load_text;
 pub use self::{
-    load::{Environment, LoadError, Loaded, Reloaded, Source, dev, load},
+    effective::{Effective, Origins, toml_value},
+    keys::{Effect, Key, keys},
+    load::{Environment, LoadError, Loaded, Reloaded, Source, admin_listen, dev, load},
+    named::{Content, NamedFile},
     problem::{Problem, Problems},
+    public_url::PublicUrl,
     raw::{ClientAddress, ClientStatePolicy, LogFormat, LogLevel, QueueType, SourcesMode, UnknownHost},
+    schema::schema,
 };
+use hyper::{HeaderMap, Uri};
+
 use crate::{
     envelope::routing::Template,
     listener::tls::ClientAuthorities,
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
+    trace::Sample,
 };
 
 /// Everything `serve` needs to know, right by construction.
@@ -45,6 +60,8 @@ pub struct Config {
     pub admin: Admin,
     /// Logging.
     pub log: Log,
+    /// Traces.
+    pub traces: Traces,
 }
 
 /// `[server]`
@@ -54,6 +71,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// Paths that take notifications, compared exactly.
     pub paths: Vec<String>,
+    /// What Graph calls, if it was said.
+    pub public_url: Option<PublicUrl>,
     /// Time from the last byte of a request's head to our answer.
     ///
     /// Graph waits 3 s for the first answer and calls an endpoint slow when over 10 % of its answers in ten
@@ -111,6 +130,16 @@ pub enum TlsSource {
     Acme(Acme),
     /// None: a proxy in front terminates TLS.
     Off,
+}
+
+impl TlsSource {
+    /// Where HTTP-01 challenges are answered, if they are.
+    pub fn challenges(&self) -> Option<String> {
+        match self {
+            Self::Acme(acme) => acme.http_listen.map(|address| address.to_string()),
+            Self::Files(_) | Self::Off => None,
+        }
+    }
 }
 
 /// Where a certificate and its key lie.
@@ -176,7 +205,7 @@ pub struct Limits {
 }
 
 /// One entry of the table of secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientState {
     /// Stands for the secret in logs, metrics, headers and routing keys.
     pub name: String,
@@ -186,6 +215,8 @@ pub struct ClientState {
     pub subscriptions: HashSet<SubscriptionId<'static>>,
     /// If any: the only tenants this entry admits.
     pub tenants: HashSet<TenantId<'static>>,
+    /// How long one of its subscriptions may be quiet; without it, their own rhythm tells.
+    pub silent_after: Option<Duration>,
 }
 
 /// `[broker]`
@@ -243,6 +274,24 @@ pub struct BrokerUrl {
     pub shown: String,
 }
 
+impl BrokerUrl {
+    /// Whether it is `amqps://`.
+    pub fn is_encrypted(&self) -> bool {
+        self.shown.starts_with("amqps:")
+    }
+
+    /// Whether it logs in as the user that every broker has at first. A URL without a user means him.
+    pub fn is_guest(&self) -> bool {
+        url::Url::parse(self.secret.expose()).is_ok_and(|url| matches!(url.username(), "" | "guest"))
+    }
+
+    /// Its parameter `heartbeat`, in seconds.
+    pub fn heartbeat(&self) -> Option<u16> {
+        let url = url::Url::parse(self.secret.expose()).ok()?;
+        url.query_pairs().find_map(|(name, value)| (name == "heartbeat").then(|| value.parse().ok())?)
+    }
+}
+
 /// `[broker.tls]`, as PEM text.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerTls {
@@ -288,6 +337,26 @@ pub struct Log {
     pub level: LogLevel,
     /// How.
     pub format: LogFormat,
+}
+
+/// `[traces]`
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// Which of the traces that begin here are sampled.
+    pub sample: Sample,
+    /// Who collects spans.
+    pub collector: Option<Collector>,
+}
+
+/// Who collects spans, by OTLP over HTTP.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Collector {
+    /// `traces.endpoint`: `http://` or `https://`, with a host.
+    pub endpoint: Uri,
+    /// PEM file: the only authorities to trust for the collector's TLS, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Sent with each request; their values are never shown.
+    pub headers: HeaderMap,
 }
 
 /// The annotated configuration file that ships with the program.

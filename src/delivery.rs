@@ -10,6 +10,7 @@ mod connection;
 mod dial;
 mod drain;
 pub mod embedded;
+mod probe;
 mod publisher;
 pub mod quarantine;
 mod replay;
@@ -31,8 +32,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::publisher::amqp_properties;
 pub use self::{
-    connection::{Connector, Probe, probe},
+    connection::{Connector, Story},
     dial::ConnectError,
+    probe::{Probe, probe},
     replay::Replay,
     topology::QUARANTINE_SUFFIX,
 };
@@ -47,6 +49,10 @@ use crate::{
     envelope::Envelope,
     failpoint::{self, Point},
     metrics::{Metrics, Publish, Quarantined},
+    trace::{
+        export::{Tracer, Watch},
+        span::Fate as Ended,
+    },
 };
 
 /// Hands envelopes to whoever keeps them: the broker, or else the spool.
@@ -56,6 +62,7 @@ pub struct Delivery {
     broker: Option<Broker>,
     spool: Spool,
     late: mpsc::Sender<Late>,
+    tracer: Tracer,
 }
 
 /// Proof that the messages of a request are safe; made here alone.
@@ -143,6 +150,7 @@ struct Senders {
 #[derive(Debug)]
 pub struct Broker {
     link: watch::Receiver<Link>,
+    story: watch::Receiver<Story>,
     room: Room,
     confirm_within: Duration,
     turn: AtomicUsize,
@@ -163,17 +171,22 @@ pub enum State {
 
 impl Delivery {
     /// Delivery to a broker, with its two tasks: the one that keeps the connection, the one that empties the spool.
-    pub fn new(config: &config::Broker, spool: Spool, metrics: Arc<Metrics>) -> (Self, Connector, Replay) {
+    pub fn new(
+        config: &config::Broker,
+        spool: Spool,
+        tracer: Tracer,
+        metrics: Arc<Metrics>,
+    ) -> (Self, Connector, Replay) {
         let (broker, connector) = Broker::new(config, metrics);
         // Every message in flight has room of its own, so that this is never full.
         let (late, latecomers) = mpsc::channel(config.in_flight_messages);
-        let replay = Replay::new(spool.clone(), broker.link.clone(), latecomers);
-        (Self { broker: Some(broker), spool, late }, connector, replay)
+        let replay = Replay::new(spool.clone(), broker.link.clone(), latecomers, tracer.clone());
+        (Self { broker: Some(broker), spool, late, tracer }, connector, replay)
     }
 
     /// Delivery into a spool that somebody else empties.
-    pub fn without_broker(spool: Spool) -> Self {
-        Self { broker: None, spool, late: mpsc::channel(1).0 }
+    pub fn without_broker(spool: Spool, tracer: Tracer) -> Self {
+        Self { broker: None, spool, late: mpsc::channel(1).0, tracer }
     }
 
     /// Delivers the messages of one request, in order, and returns when all are safe.
@@ -188,8 +201,9 @@ impl Delivery {
     /// Dropping the future gives up the receipts, not the messages that are already on their way.
     pub async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
         let all = envelopes.len();
+        let watch = self.tracer.watch();
         let left = match &self.broker {
-            Some(broker) => broker.publish(envelopes, owed).await,
+            Some(broker) => broker.publish(envelopes, owed, &watch).await,
             None => {
                 envelopes.into_iter().map(|envelope| Left::unsent(envelope.into(), Cause::Away)).collect()
             }
@@ -205,13 +219,16 @@ impl Delivery {
         match self.spool.append(messages.collect(), owed).await {
             Ok(held) => {
                 let spooled = left.len();
+                left.iter().for_each(|left| watch.ended(&left.envelope, Ended::Spooled(&left.cause)));
                 let late = left.into_iter().zip(held).filter_map(|(left, held)| held.zip(left.fate));
                 // Whatever nobody watches is published once more.
                 late.for_each(|late| drop(self.late.try_send(late)));
                 Ok(Receipts { published: all - spooled, spooled })
             }
             Err(spool) => {
-                confirmed_after_all(left, owed).await.map_err(|broker| Undeliverable { broker, spool })?;
+                confirmed_after_all(left, owed, &watch)
+                    .await
+                    .map_err(|broker| Undeliverable { broker, spool })?;
                 Ok(Receipts { published: all, spooled: 0 })
             }
         }
@@ -233,6 +250,11 @@ impl Delivery {
         }
     }
 
+    /// What has become of the connection so far; none in `dev`.
+    pub fn story(&self) -> Option<Story> {
+        self.broker.as_ref().map(|broker| broker.story.borrow().clone())
+    }
+
     /// The spool's state.
     pub fn spool_state(&self) -> spool::State {
         self.spool.state()
@@ -245,12 +267,22 @@ impl Delivery {
 }
 
 /// Without a spool there is still the rest of the request's time for the broker.
-async fn confirmed_after_all(left: Vec<Left>, owed: Deadline) -> Result<(), Cause> {
-    for Left { cause, fate, .. } in left {
-        let Some(fate) = fate else { return Err(cause) };
-        owed.limit(fate).await.map_err(|Elapsed| cause)?.unwrap_or(Err(Cause::Closed))?;
+async fn confirmed_after_all(left: Vec<Left>, owed: Deadline, watch: &Watch<'_>) -> Result<(), Cause> {
+    let mut all = Ok(());
+    for Left { envelope, cause, fate } in left {
+        let fate = match fate {
+            // For those that come after one that failed nobody waits any more.
+            Some(fate) if all.is_ok() => owed.limit(fate).await.map_err(|Elapsed| cause),
+            Some(_) | None => Err(cause),
+        };
+        let fate = fate.and_then(|told| told.unwrap_or(Err(Cause::Closed)));
+        match fate {
+            Ok(()) => watch.ended(&envelope, Ended::Published),
+            Err(cause) => watch.ended(&envelope, Ended::Failed(&cause)),
+        }
+        all = all.and(fate);
     }
-    Ok(())
+    all
 }
 
 impl Left {
@@ -284,10 +316,12 @@ impl State {
 
 impl Broker {
     fn new(config: &config::Broker, metrics: Arc<Metrics>) -> (Self, Connector) {
+        metrics.in_flight_max.set(i64::try_from(config.in_flight_messages).unwrap_or(i64::MAX));
         let (sender, link) = watch::channel(Link::Down);
-        let connector = Connector::new(config.clone(), sender, Arc::clone(&metrics));
+        let (connector, story) = Connector::new(config.clone(), sender, Arc::clone(&metrics));
         let broker = Self {
             link,
+            story,
             room: Room::new(config.in_flight_messages, config.in_flight_bytes),
             confirm_within: config.confirm_within,
             turn: AtomicUsize::new(0),
@@ -298,7 +332,7 @@ impl Broker {
     }
 
     /// Publishes the messages in order; returns those that are not confirmed within `broker.confirm_within`.
-    async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Vec<Left> {
+    async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline, watch: &Watch<'_>) -> Vec<Left> {
         let patience = owed.or_after(self.confirm_within);
         let mut envelopes = envelopes.into_iter().map(Arc::new);
         let (flights, cause) = self.launch(&mut envelopes, patience).await;
@@ -306,7 +340,7 @@ impl Broker {
         failpoint::reached(Point::PublishBeforeConfirm);
         for (envelope, mut fate) in flights {
             match patience.limit(&mut fate).await {
-                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Ok(()))) => watch.ended(&envelope, Ended::Published),
                 Ok(Ok(Err(cause))) => left.push(Left::unsent(envelope, cause)),
                 Ok(Err(_gone)) => left.push(Left::unsent(envelope, Cause::Closed)),
                 Err(Elapsed) => left.push(Left { envelope, cause: Cause::Late, fate: Some(fate) }),

@@ -15,6 +15,7 @@ use self::{
 use crate::{
     config::ClientStatePolicy,
     notification::{Fingerprint, Notification, id::MessageId},
+    trace::{Place, Trace},
     verify::{Authentic, Refused, Verified},
 };
 
@@ -29,6 +30,8 @@ pub struct Envelope {
     pub body: Bytes,
     /// Everything else.
     pub properties: Properties,
+    /// Where its span belongs, if somebody collects its trace; what comes out of the spool has that in its headers alone.
+    pub trace: Option<Place>,
 }
 
 /// Writes the addresses.
@@ -45,8 +48,20 @@ impl Router {
     }
 
     /// Envelopes for what goes to the consumers, in array order. `body` is what the batch was parsed from.
-    pub fn address(&self, verified: &Verified<'_>, body: &Bytes, arrival: Arrival) -> Vec<Envelope> {
-        verified.authentic().iter().map(|item| self.envelope(item, body, arrival)).collect()
+    pub fn address(
+        &self,
+        verified: &Verified<'_>,
+        body: &Bytes,
+        arrival: Arrival,
+        trace: Option<&Trace>,
+    ) -> Vec<Envelope> {
+        let numbered = verified.authentic().iter().enumerate();
+        let marked = numbered.map(|(number, item)| {
+            let mut envelope = self.envelope(item, body, arrival);
+            trace.inspect(|trace| trace.mark(&mut envelope, number));
+            envelope
+        });
+        marked.collect()
     }
 
     fn envelope(&self, item: &Authentic<'_>, body: &Bytes, arrival: Arrival) -> Envelope {
@@ -59,6 +74,7 @@ impl Router {
                 ClientStatePolicy::Redact => redacted(notification),
             },
             properties: Properties::of(notification, arrival).with(CLIENT_STATE, &item.client_state),
+            trace: None,
         }
     }
 }
@@ -72,6 +88,7 @@ pub fn quarantined(item: &Refused<'_>, arrival: Arrival) -> Envelope {
         routing_key: RoutingKey::new(format!("refused.{reason}")),
         body: Bytes::copy_from_slice(item.notification.raw.as_bytes()),
         properties: Properties::of(&item.notification, arrival).with(REASON, reason),
+        trace: None,
     }
 }
 

@@ -1,6 +1,8 @@
-//! Places where a test can have the process die. Only builds with the feature `fail-points` know them.
+//! Places where a test can have the process die, or a part of it hang. Only builds with the feature `fail-points` know them.
 
-/// A place on the way of a notification.
+use std::path::Path;
+
+/// A place on the way of a notification, or in the life of a part.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Point {
     /// The spool begins a transaction.
@@ -31,6 +33,16 @@ pub(crate) enum Point {
     AcmeMidSave,
     /// An answer 202 is about to be written.
     AnswerBefore,
+    /// A loop that accepts connections turns.
+    ListenerTurns,
+    /// The loop of the publisher of a channel turns.
+    PublisherTurns,
+    /// The loop that keeps the connection to the broker turns.
+    ConnectorTurns,
+    /// The loop that empties the spool turns.
+    ReplayTurns,
+    /// The loop of the spool's thread turns.
+    SpoolTurns,
 }
 
 /// Does nothing, unless a test has named this point.
@@ -39,7 +51,8 @@ pub(crate) enum Point {
 pub(crate) fn reached(_: Point) {}
 
 /// Ends the process at the point that `FAIL_POINT` names (`SpoolMidWrite`, or `SpoolMidWrite:3` for the third
-/// time it is reached), as SIGKILL would; or panics there (`SpoolMidWrite:3:panic`).
+/// time it is reached), as SIGKILL would; or panics there (`SpoolMidWrite:3:panic`), or hangs (`SpoolTurns:3:hang`)
+/// for this time and for ever.
 #[cfg(feature = "fail-points")]
 pub(crate) fn reached(point: Point) {
     use std::sync::{
@@ -49,7 +62,12 @@ pub(crate) fn reached(point: Point) {
     struct Armed {
         point: String,
         left: AtomicU32,
-        panics: bool,
+        then: Then,
+    }
+    enum Then {
+        Die,
+        Panic,
+        Hang,
     }
     #[expect(clippy::disallowed_methods, reason = "no setting of the program: it is not there in earnest")]
     static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
@@ -57,13 +75,39 @@ pub(crate) fn reached(point: Point) {
         let mut parts = named.split(':');
         let point = parts.next()?.to_owned();
         let left = AtomicU32::new(parts.next().and_then(|times| times.parse().ok()).unwrap_or(1));
-        Some(Armed { point, left, panics: parts.next() == Some("panic") })
+        let then = match parts.next() {
+            Some("panic") => Then::Panic,
+            Some("hang") => Then::Hang,
+            _ => Then::Die,
+        };
+        Some(Armed { point, left, then })
     });
     let Some(armed) = &*ARMED else { return };
     if armed.point == format!("{point:?}") && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        if armed.panics {
-            panic!("fail point {point:?}");
+        match armed.then {
+            Then::Die => std::process::abort(),
+            Then::Panic => panic!("fail point {point:?}"),
+            Then::Hang => loop {
+                std::thread::park();
+            },
         }
-        std::process::abort();
     }
 }
+
+/// Journald's socket.
+#[cfg(not(feature = "fail-points"))]
+pub(crate) fn journal() -> &'static Path {
+    Path::new(JOURNAL)
+}
+
+/// Journald's socket, or the one that `JOURNAL_SOCKET` names.
+#[cfg(feature = "fail-points")]
+pub(crate) fn journal() -> &'static Path {
+    #[expect(clippy::disallowed_methods, reason = "no setting of the program: it is not there in earnest")]
+    static SOCKET: std::sync::LazyLock<std::path::PathBuf> =
+        std::sync::LazyLock::new(|| std::env::var("JOURNAL_SOCKET").map_or(JOURNAL.into(), Into::into));
+    &SOCKET
+}
+
+/// Where journald listens (systemd-journald.service(8)).
+const JOURNAL: &str = "/run/systemd/journal/socket";

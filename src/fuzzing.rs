@@ -16,10 +16,11 @@ mod proxy;
 mod record;
 mod routing;
 mod salvage;
+mod trace;
 
 pub use self::{
     batch::batch, configuration::configuration, forwarded::forwarded, framing::framing, handshake::handshake,
-    item::item, media::media, proxy::proxy, record::record, routing::routing, salvage::salvage,
+    item::item, media::media, proxy::proxy, record::record, routing::routing, salvage::salvage, trace::trace,
 };
 
 #[cfg(test)]
@@ -35,7 +36,7 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 11] = [
+    const TARGETS: [Target; 12] = [
         ("batch", batch),
         ("configuration", configuration),
         ("forwarded", forwarded),
@@ -47,6 +48,7 @@ mod tests {
         ("record", record),
         ("routing", routing),
         ("salvage", salvage),
+        ("trace", trace),
     ];
 
     fn names_in(directory: &str) -> BTreeSet<String> {

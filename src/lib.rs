@@ -24,6 +24,7 @@ pub mod delivery;
 // Around it.
 pub mod acme;
 pub mod admin;
+pub mod sightings;
 pub mod supervise;
 pub mod simulate;
 pub mod cli;
@@ -31,12 +32,16 @@ pub mod cli;
 pub mod config;
 pub mod secret;
 pub mod deadline;
+pub mod heart;
 pub mod backoff;
 mod blocking;
 pub mod error;
 pub mod metrics;
 pub mod telemetry;
+pub mod trace;
+mod client;
 pub mod network;
+pub mod moment;
 mod failpoint;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -14,7 +14,11 @@ pub mod strict;
 mod taken;
 pub mod tls;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -25,13 +29,22 @@ use self::{
     door::Door,
     socket::{Peer, Socket, Stream},
 };
-use crate::{backoff::Backoff, error::Chain, metrics::Metrics, telemetry::Sparse, webhook::Webhook};
+use crate::{
+    backoff::Backoff,
+    error::Chain,
+    failpoint::{self, Point},
+    heart::{Heart, Hearts, Part},
+    metrics::Metrics,
+    telemetry::Sparse,
+    webhook::Webhook,
+};
 
 /// Listening sockets with what answers on them.
 pub struct Listener {
     sockets: Vec<Socket>,
     door: Arc<Door>,
     shared: Arc<Shared>,
+    hearts: Hearts,
 }
 
 /// What every connection needs.
@@ -56,7 +69,14 @@ impl Listener {
             sockets,
             door,
             shared: Arc::new(Shared { tls, webhook, metrics, no_proxy: Sparse::default() }),
+            hearts: Hearts::default(),
         }
+    }
+
+    /// Has its loops watched.
+    #[must_use]
+    pub fn listened_to(self, hearts: &Hearts) -> Self {
+        Self { hearts: hearts.clone(), ..self }
     }
 
     /// Accepts until `stop`; then closes the sockets, lets open requests be answered, and returns when the last
@@ -65,7 +85,8 @@ impl Listener {
         let loops = self.sockets.into_iter().map(|socket| {
             let (shared, stopping, door) = (Arc::clone(&self.shared), stop.clone(), Arc::clone(&self.door));
             let enter = move |peer| Arc::clone(&door).enter(peer);
-            accept(socket, enter, stop.clone(), move |stream, peer, guest| {
+            let heart = self.hearts.heart(Part::Listener);
+            accept(socket, heart, enter, stop.clone(), move |stream, peer, guest| {
                 let (shared, stop) = (Arc::clone(&shared), stopping.clone());
                 async move { connection::serve(stream, peer, guest, &shared, stop).await }
             })
@@ -79,6 +100,7 @@ impl Listener {
 /// `enter` gives each a place, which `serve` holds; while it waits, nothing more is accepted.
 async fn accept<P, E, F>(
     socket: Socket,
+    mut heart: Heart,
     enter: impl Fn(Peer) -> E,
     stop: CancellationToken,
     serve: impl Fn(Stream, Peer, P) -> F,
@@ -88,18 +110,38 @@ async fn accept<P, E, F>(
 {
     let tracker = TaskTracker::new();
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-    while let Some(accepted) = stop.run_until_cancelled(socket.accept()).await {
+    let complaints = Sparse::default();
+    loop {
+        heart.beat();
+        // The admin listener, which tests look through, is not meant.
+        if heart.is_listened_to() {
+            failpoint::reached(Point::ListenerTurns);
+        }
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = socket.accept() => accepted,
+            () = heart.idle() => continue,
+        };
         match accepted {
             Ok((stream, peer)) => {
                 backoff.reset();
-                match stop.run_until_cancelled(enter(peer)).await {
-                    Some(Ok(place)) => drop(tracker.spawn(serve(stream, peer, place))),
-                    Some(Err(door::TurnedAway)) | None => drop(stream),
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break,
+                    entered = enter(peer) => match entered {
+                        Ok(place) => drop(tracker.spawn(serve(stream, peer, place))),
+                        Err(door::TurnedAway) => drop(stream),
+                    },
+                    // The house is full: whoever is asked to leave does so, or somebody goes by himself.
+                    never = heart.wait() => match never {},
                 }
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                warn!(error = %Chain(&error), "cannot accept connections");
+                if let Some(others) = complaints.pass(Instant::now()) {
+                    warn!(event = "accept_failed", others, error = %Chain(&error), "cannot accept connections");
+                }
                 // Whether the stop came first, the loop finds out by itself.
                 let (Some(()) | None) = stop.run_until_cancelled(backoff.pause()).await;
             }
@@ -124,7 +166,8 @@ pub async fn accept_few<F>(
         let places = Arc::clone(&places);
         async move { Ok(places.acquire_owned().await.expect("this semaphore is never closed")) }
     };
-    accept(socket, enter, stop, |stream, _, place| {
+    let heart = Hearts::default().heart(Part::Listener);
+    accept(socket, heart, enter, stop, |stream, _, place| {
         let served = serve(stream);
         async move {
             served.await;

@@ -3,29 +3,46 @@
 //! Labels come from closed sets only, never from a request; every series stands there from the start. Handles
 //! are kept, so that counting hashes nothing: it walks a short list and adds one.
 
+mod blocked;
+mod books;
+mod client_states;
+mod graph;
+mod labels;
 mod process;
+mod series;
+pub mod throttling;
 
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-        info::Info,
-    },
+    encoding::text,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 
-use serde::Serialize;
-
-use crate::{notification::lifecycle::Kind, verify::Reason};
+use self::series::{
+    answer_times, batch_sizes, bytes, confirm_times, counter, counters, delivery_times, gauge, moment,
+    seconds,
+};
+pub use self::{
+    blocked::Blocked,
+    books::{Books, Open},
+    client_states::{Census, ClientStates},
+    graph::Graph,
+    labels::{
+        ChannelClose, Connect, ConnectionFailure, Handshake, Label, Order, Outcome, Publish, Quarantined,
+        Route, SpoolWrite, Throttled, TlsHandshake, TlsReload,
+    },
+    series::{Counters, Labelled},
+};
+use crate::{
+    notification::lifecycle::{Event, Kind},
+    verify::Reason,
+};
 
 /// All metrics of the daemon.
 #[derive(Debug)]
@@ -41,6 +58,10 @@ pub struct Metrics {
     pub received: Counters<Kind>,
     /// Items whose request is answered, by what the answer rested on.
     pub outcomes: Counters<Outcome>,
+    /// Genuine lifecycle items by what they tell.
+    pub lifecycle_events: Counters<Event>,
+    /// Items in each POST that could be read.
+    pub batch_items: Histogram,
     /// Refused items by reason.
     pub refused: Counters<Reason>,
     /// Refused items that were offered to the quarantine, by what became of them.
@@ -51,12 +72,26 @@ pub struct Metrics {
     pub confirm_duration: Histogram,
     /// Messages published and not yet confirmed.
     pub publishes_in_flight: Gauge,
+    /// How many may be at once.
+    pub in_flight_max: Gauge,
+    /// Time from the receipt of an item to the broker's confirm of its message.
+    pub end_to_end: Histogram,
     /// Attempts to connect to a broker.
     pub connects: Counters<Connect>,
     /// 1 while topology and confirms stand.
     pub connection_up: Gauge,
     /// 1 while the broker has blocked us.
     pub connection_blocked: Gauge,
+    /// How long that has been so, in all.
+    pub blocked: Blocked,
+    /// Channels that the broker closed, by its code.
+    pub channel_closes: Counters<ChannelClose>,
+    /// 1 while exchange, queue and binding were there when they were last looked at.
+    pub topology_ok: Gauge,
+    /// Messages that were to be spooled, by what became of them.
+    pub spool_writes: Counters<SpoolWrite>,
+    /// Free bytes on the file system of the spool.
+    pub spool_disk_free: Gauge,
     /// Messages in the spool, parked ones among them.
     pub spool_items: Gauge,
     /// Messages in the spool that the broker did not want.
@@ -89,268 +124,35 @@ pub struct Metrics {
     pub connections_evicted: Counter,
     /// Connections and requests of clients that are not among `server.sources`, refused or not.
     pub strangers: Counter,
+    /// TLS handshakes of the public listener.
+    pub tls_handshakes: Counters<TlsHandshake>,
+    /// Our answers as Graph judges them.
+    pub graph: Graph,
+    /// What is told for each entry of the table of secrets.
+    pub client_states: ClientStates,
+    /// Subscriptions that are not watched any more because there are too many.
+    pub subscriptions_dropped: Counter,
+    /// Items whose request is not answered yet.
+    pub open: Open,
     certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
     /// Orders of certificates by how they ended.
     pub acme_orders: Counters<Order>,
     /// Pairs of certificate and key that were found in the files while running.
     pub tls_reloads: Counters<TlsReload>,
+    config_info: Family<[(&'static str, String); 1], Gauge>,
+    config_warnings: Gauge,
+    /// Spans that the collector has taken.
+    pub traces_exported: Counter,
+    /// Spans that it has not: no room in the queue, or not taken after some tries.
+    pub traces_dropped: Counter,
     reload_successful: Gauge,
     reload_success_timestamp: Gauge,
+    /// Lines of the log that nobody took.
+    pub log_dropped: Counter,
+    /// When systemd's watchdog was last told that every part moves, unix time; 0 without a watchdog.
+    pub watchdog_last_ping: Gauge,
     conservation_error: Gauge,
     in_flight: Gauge,
-}
-
-/// Where a request went.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Route {
-    /// A validation handshake.
-    Handshake,
-    /// A POST of notifications.
-    Notifications,
-    /// `/healthz` of the public listener.
-    Health,
-    /// Anything else.
-    Other,
-}
-
-/// How a validation handshake ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Handshake {
-    /// The token was echoed.
-    Echoed,
-    /// The token was not one that Graph sends.
-    Refused,
-}
-
-/// What became of an item. At all times received = published + spooled + refused + unavailable + in flight.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// Confirmed by the broker.
-    Published,
-    /// Fsynced in the spool.
-    Spooled,
-    /// Not believed.
-    Refused,
-    /// Answered 503, or the client was gone before the answer: Graph will repeat it.
-    Unavailable,
-}
-
-/// What became of everything: received = published + spooled + refused + unavailable + in flight.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Books {
-    /// Items whose verdict is known.
-    pub received: u64,
-    /// See [`Outcome`].
-    pub published: u64,
-    /// See [`Outcome`].
-    pub spooled: u64,
-    /// See [`Outcome`].
-    pub refused: u64,
-    /// See [`Outcome`].
-    pub unavailable: u64,
-    /// Received, and their request not answered yet.
-    pub in_flight: u64,
-    /// More outcomes than items: must be 0.
-    pub conservation_error: u64,
-}
-
-/// How a publish ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Publish {
-    /// Confirmed in time.
-    Ack,
-    /// The broker could not take it.
-    Nack,
-    /// No queue was bound for it.
-    Returned,
-    /// The channel or connection went away first.
-    Closed,
-    /// Not confirmed within `broker.confirm_within`.
-    Late,
-    /// Not tried, because the broker had blocked us.
-    Blocked,
-}
-
-/// What became of an item offered to the quarantine.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Quarantined {
-    /// Sent to the quarantine exchange.
-    Sent,
-    /// Only counted: over the rate, no room, or no broker.
-    Dropped,
-}
-
-/// How an attempt to connect to a broker ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Connect {
-    /// Channels, confirms and topology stand.
-    Ready,
-    /// They do not.
-    Failed,
-}
-
-/// Why a connection of the public listener carried no request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ConnectionFailure {
-    /// The TLS handshake failed.
-    Tls,
-    /// The TLS handshake took too long.
-    TlsTimeout,
-    /// The PROXY header was absent, garbled, or from nobody that is trusted.
-    Proxy,
-    /// The client is not one of `server.sources`.
-    Source,
-    /// The client has too many connections.
-    AddressLimit,
-}
-
-/// What became of an order of a certificate.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Order {
-    /// It brought a certificate.
-    Issued,
-    /// It did not; the certificate before goes on being served.
-    Failed,
-}
-
-/// What became of a new pair of certificate and key.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TlsReload {
-    /// New connections are shown it.
-    Taken,
-    /// It cannot be shown to anybody; the one before stays.
-    Refused,
-}
-
-/// A label value of a closed set.
-pub trait Label: Copy + Eq + 'static {
-    /// Label names.
-    type Labels: EncodeLabelSet + Clone + std::hash::Hash + Eq + Send + Sync + std::fmt::Debug + 'static;
-    /// The whole set.
-    fn all() -> Vec<Self>;
-    /// This value as labels.
-    fn labels(self) -> Self::Labels;
-}
-
-macro_rules! label {
-    ($type:ident, $name:literal, { $($variant:ident => $text:literal),* $(,)? }) => {
-        impl Label for $type {
-            type Labels = [(&'static str, &'static str); 1];
-            fn all() -> Vec<Self> {
-                vec![$(Self::$variant),*]
-            }
-            fn labels(self) -> Self::Labels {
-                [($name, match self { $(Self::$variant => $text),* })]
-            }
-        }
-    };
-}
-
-label!(Route, "route", {
-    Handshake => "handshake", Notifications => "notifications", Health => "health", Other => "other",
-});
-label!(Handshake, "result", { Echoed => "echoed", Refused => "refused" });
-label!(Outcome, "outcome", {
-    Published => "published", Spooled => "spooled", Refused => "refused", Unavailable => "unavailable",
-});
-label!(Publish, "result", {
-    Ack => "ack", Nack => "nack", Returned => "returned", Closed => "closed", Late => "late", Blocked => "blocked",
-});
-label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
-label!(Connect, "result", { Ready => "ready", Failed => "failed" });
-label!(Order, "result", { Issued => "issued", Failed => "failed" });
-label!(TlsReload, "result", { Taken => "taken", Refused => "refused" });
-label!(ConnectionFailure, "reason", {
-    Tls => "tls_error", TlsTimeout => "tls_timeout", Proxy => "proxy_header", Source => "source",
-    AddressLimit => "address_limit",
-});
-
-impl Label for Kind {
-    type Labels = [(&'static str, &'static str); 1];
-    fn all() -> Vec<Self> {
-        Self::ALL.to_vec()
-    }
-    fn labels(self) -> Self::Labels {
-        [("kind", self.as_str())]
-    }
-}
-
-impl Label for Reason {
-    type Labels = [(&'static str, &'static str); 1];
-    fn all() -> Vec<Self> {
-        Self::ALL.to_vec()
-    }
-    fn labels(self) -> Self::Labels {
-        [("reason", self.as_str())]
-    }
-}
-
-impl Label for (Route, u16) {
-    type Labels = [(&'static str, String); 2];
-    fn all() -> Vec<Self> {
-        Route::all()
-            .into_iter()
-            .flat_map(|route| route.statuses().iter().map(move |&status| (route, status)))
-            .collect()
-    }
-    fn labels(self) -> Self::Labels {
-        let [(name, route)] = self.0.labels();
-        [(name, route.to_owned()), ("status", self.1.to_string())]
-    }
-}
-
-impl Route {
-    /// Every status that the route answers with.
-    fn statuses(self) -> &'static [u16] {
-        match self {
-            Self::Handshake => &[200, 400],
-            Self::Notifications => &[202, 400, 408, 413, 415, 503],
-            Self::Health => &[200],
-            Self::Other => &[400, 403, 404, 405, 503],
-        }
-    }
-}
-
-/// One metric for each value of a label.
-#[derive(Debug)]
-pub struct Labelled<L, M>(Vec<(L, M)>);
-
-/// One counter for each value of a label.
-pub type Counters<L> = Labelled<L, Counter>;
-
-impl<L: Label, M: Clone> Labelled<L, M> {
-    fn of<C: MetricConstructor<M>>(family: &Family<L::Labels, M, C>) -> Self {
-        Self(L::all().into_iter().map(|label| (label, family.get_or_create_owned(&label.labels()))).collect())
-    }
-
-    /// The metric of this value.
-    pub fn of_label(&self, label: L) -> &M {
-        let found = self.0.iter().find(|(other, _)| *other == label);
-        // A value outside its own set would be a mistake of this file; in earnest, count it somewhere.
-        debug_assert!(found.is_some(), "a label outside its set");
-        found.or(self.0.last()).map(|(_, metric)| metric).expect("a label set is never empty")
-    }
-}
-
-impl<L: Label> Counters<L> {
-    /// Counts one.
-    pub fn count(&self, label: L) {
-        self.of_label(label).inc();
-    }
-
-    /// Counts several.
-    pub fn count_many(&self, label: L, many: usize) {
-        self.of_label(label).inc_by(many as u64);
-    }
-
-    fn sum(&self) -> u64 {
-        self.0.iter().map(|(_, counter)| counter.get()).sum()
-    }
-
-    /// How many there have been.
-    pub fn get(&self, label: L) -> u64 {
-        self.of_label(label).get()
-    }
 }
 
 impl Metrics {
@@ -372,19 +174,53 @@ impl Metrics {
             handshakes: counters(r, "handshakes", "Validation handshakes of Microsoft Graph"),
             received: counters(r, "notifications_received", "Items whose verdict is known"),
             outcomes: counters(r, "notifications_outcome", "Items by what the answer rested on"),
+            lifecycle_events: counters(r, "lifecycle_events", "Genuine lifecycle items by what they tell"),
+            batch_items: {
+                let histogram = batch_sizes();
+                r.register("batch_items", "Items in a POST", histogram.clone());
+                histogram
+            },
             refused: counters(r, "notifications_refused", "Refused items by reason"),
             quarantined: counters(r, "notifications_quarantined", "Refused items offered to the quarantine"),
             publishes: counters(r, "amqp_publish", "Publishes to the broker by how they ended"),
-            confirm_duration: {
-                let histogram = confirm_times();
-                let help = "Time from a publish to the broker's confirm";
-                r.register_with_unit("amqp_confirm_duration", help, Unit::Seconds, histogram.clone());
-                histogram
-            },
+            confirm_duration: seconds(
+                r,
+                "amqp_confirm_duration",
+                "Time from a publish to the broker's confirm",
+                confirm_times(),
+            ),
             publishes_in_flight: gauge(r, "amqp_in_flight", "Messages published and not yet confirmed"),
+            in_flight_max: gauge(
+                r,
+                "amqp_in_flight_max",
+                "Messages that may be published and not yet confirmed",
+            ),
+            end_to_end: seconds(
+                r,
+                "end_to_end",
+                "Time from the receipt of an item to the broker's confirm, through the spool or not",
+                delivery_times(),
+            ),
             connects: counters(r, "amqp_connects", "Attempts to connect to a broker"),
             connection_up: gauge(r, "amqp_connection_up", "1 while topology and confirms stand"),
             connection_blocked: gauge(r, "amqp_connection_blocked", "1 while the broker blocks publishing"),
+            blocked: Blocked::register(r),
+            channel_closes: counters(
+                r,
+                "amqp_channel_closes",
+                "Channels that the broker closed, by its code",
+            ),
+            topology_ok: gauge(
+                r,
+                "amqp_topology_ok",
+                "1 while exchange, queue and binding were there at the last look",
+            ),
+            spool_writes: counters(
+                r,
+                "spool_writes",
+                "Messages that were to be spooled by what became of them",
+            ),
+            spool_disk_free: bytes(r, "spool_disk_free", "Free space on the file system of the spool"),
             spool_items: gauge(r, "spool_items", "Messages in the spool"),
             spool_parked: gauge(
                 r,
@@ -398,19 +234,18 @@ impl Metrics {
             ),
             spool_bytes: bytes(r, "spool", "Disk space that the spool uses"),
             spool_max_bytes: bytes(r, "spool_max", "Disk space that the spool may use"),
-            spool_oldest: {
-                let gauge = Gauge::default();
-                let help = "When the oldest message in the spool arrived there, unix time; 0 without one";
-                r.register_with_unit("spool_oldest_item_timestamp", help, Unit::Seconds, gauge.clone());
-                gauge
-            },
+            spool_oldest: moment(
+                r,
+                "spool_oldest_item_timestamp",
+                "When the oldest message in the spool arrived there, unix time; 0 without one",
+            ),
             spool_writable: gauge(r, "spool_writable", "1 while the spool takes messages"),
-            spool_fsync_duration: {
-                let histogram = confirm_times();
-                let help = "Time of a transaction of the spool, its fsync included";
-                r.register_with_unit("spool_fsync_duration", help, Unit::Seconds, histogram.clone());
-                histogram
-            },
+            spool_fsync_duration: seconds(
+                r,
+                "spool_fsync_duration",
+                "Time of a transaction of the spool, its fsync included",
+                confirm_times(),
+            ),
             spool_drained: counter(r, "spool_drained", "Messages that left the spool for the broker"),
             spool_damaged: counter(r, "spool_damaged_files", "Spool files that were set aside"),
             spool_salvaged: counter(r, "spool_salvaged", "Messages saved from spool files set aside"),
@@ -427,6 +262,15 @@ impl Metrics {
                 "sources_unlisted",
                 "Connections and requests of clients that server.sources does not list",
             ),
+            tls_handshakes: counters(r, "tls_handshakes", "TLS handshakes of the public listener"),
+            graph: Graph::register(r, Instant::now()),
+            client_states: ClientStates::register(r),
+            subscriptions_dropped: counter(
+                r,
+                "subscriptions_dropped",
+                "Subscriptions that are not watched any more because there are too many",
+            ),
+            open: Open::default(),
             certificate_not_after: {
                 let family = Family::default();
                 let help = "End of a certificate's validity, unix time";
@@ -440,22 +284,38 @@ impl Metrics {
             },
             acme_orders: counters(r, "acme_orders", "Orders of certificates by how they ended"),
             tls_reloads: counters(r, "tls_reloads", "New certificates by what became of them"),
+            config_info: {
+                let family = Family::default();
+                r.register(
+                    "config_info",
+                    "The configuration in force, secrets left out of the hash",
+                    family.clone(),
+                );
+                family
+            },
+            config_warnings: gauge(
+                r,
+                "config_warnings",
+                "What works in the configuration in force but deserves a look",
+            ),
+            traces_exported: counter(r, "traces_exported", "Spans that the collector has taken"),
+            traces_dropped: counter(r, "traces_dropped", "Spans that were not exported"),
             reload_successful: gauge(
                 r,
                 "config_last_reload_successful",
                 "1 unless the last reload of the configuration was refused",
             ),
-            reload_success_timestamp: {
-                let gauge = Gauge::default();
-                let help = "When the configuration in force was read, unix time";
-                r.register_with_unit(
-                    "config_last_reload_success_timestamp",
-                    help,
-                    Unit::Seconds,
-                    gauge.clone(),
-                );
-                gauge
-            },
+            reload_success_timestamp: moment(
+                r,
+                "config_last_reload_success_timestamp",
+                "When the configuration in force was read, unix time",
+            ),
+            log_dropped: counter(r, "log_dropped", "Lines of the log that nobody took in time"),
+            watchdog_last_ping: moment(
+                r,
+                "watchdog_last_ping_timestamp",
+                "When systemd's watchdog last heard from us, unix time; 0 without a watchdog",
+            ),
             conservation_error: gauge(
                 r,
                 "conservation_error",
@@ -498,23 +358,14 @@ impl Metrics {
         }
     }
 
-    /// The books as they stand.
-    pub fn books(&self) -> Books {
-        // Outcomes are read first: an item that arrives in between can only look as if still in flight.
-        let outcome = |outcome| self.outcomes.of_label(outcome).get();
-        let [published, spooled, refused, unavailable] =
-            [Outcome::Published, Outcome::Spooled, Outcome::Refused, Outcome::Unavailable].map(outcome);
-        let settled = published + spooled + refused + unavailable;
-        let received = self.received.sum();
-        Books {
-            received,
-            published,
-            spooled,
-            refused,
-            unavailable,
-            in_flight: received.saturating_sub(settled),
-            conservation_error: settled.saturating_sub(received),
+    /// Says which configuration is in force instead of the one before, and how many warnings it has.
+    pub fn in_force(&self, hash: &str, warnings: usize, before: Option<&str>) {
+        let label = |hash: &str| [("hash", hash.to_owned())];
+        self.config_info.get_or_create(&label(hash)).set(1);
+        if let Some(before) = before.filter(|before| *before != hash) {
+            self.config_info.remove(&label(before));
         }
+        self.config_warnings.set(i64::try_from(warnings).unwrap_or(i64::MAX));
     }
 
     /// All metrics as OpenMetrics text, which Prometheus reads.
@@ -522,6 +373,9 @@ impl Metrics {
         let books = self.books();
         self.in_flight.set(books.in_flight as i64);
         self.conservation_error.set(books.conservation_error as i64);
+        let now = Instant::now();
+        self.graph.show(now);
+        self.blocked.tick(now);
         let mut page = String::with_capacity(16 << 10);
         text::encode(&mut page, &self.registry).expect("a String takes every text");
         page
@@ -530,38 +384,3 @@ impl Metrics {
 
 /// `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-fn counters<L: Label>(registry: &mut Registry, name: &str, help: &str) -> Counters<L> {
-    let family = Family::<L::Labels, Counter>::default();
-    registry.register(name, help, family.clone());
-    Labelled::of(&family)
-}
-
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
-}
-
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
-    let counter = Counter::default();
-    registry.register(name, help, counter.clone());
-    counter
-}
-
-fn bytes(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
-    gauge
-}
-
-/// Edges at Graph's limits: 3 s for a first answer, 10 s for a repeated one.
-fn answer_times() -> Histogram {
-    Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0])
-}
-
-fn confirm_times() -> Histogram {
-    Histogram::new([
-        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-    ])
-}

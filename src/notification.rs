@@ -16,7 +16,7 @@ use serde::de::IgnoredAny;
 
 use self::{
     id::{SubscriptionId, TenantId},
-    lifecycle::Kind,
+    lifecycle::{Event, Kind},
     wire::{Cursor, Item, NotJson, ResourceData},
 };
 
@@ -54,6 +54,8 @@ pub struct Notification<'a> {
     pub id: Option<Cow<'a, str>>,
     /// Absent only together with a [`Defect`].
     pub subscription_id: Option<SubscriptionId<'a>>,
+    /// `subscriptionExpirationDateTime`, unread.
+    pub expires: Option<Cow<'a, str>>,
     /// `tenantId`, else `organizationId` (real lifecycle items), else `resourceData.organizationId`.
     pub tenant_id: Option<TenantId<'a>>,
     /// Change or lifecycle.
@@ -213,6 +215,7 @@ impl<'a> Notification<'a> {
             client_state: claim(&item),
             id: item.id.words(),
             subscription_id: item.subscription_id.text().map(SubscriptionId::new),
+            expires: item.subscription_end.words(),
             tenant_id: tenant_id(&item, &data),
             kind: if item.lifecycle_event.text().is_some() { Kind::Lifecycle } else { Kind::Notification },
             change_type: item.change_type.words(),
@@ -223,6 +226,11 @@ impl<'a> Notification<'a> {
             fingerprint: fingerprint(&item, &data),
             client_state_texts: item.client_state.earlier.into_iter().chain(item.client_state.raw).collect(),
         }
+    }
+
+    /// What a lifecycle item tells.
+    pub fn event(&self) -> Option<Event> {
+        self.lifecycle_event.as_deref().map(Event::of)
     }
 
     /// `lifecycleEvent`, else `changeType`.

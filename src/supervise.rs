@@ -9,10 +9,11 @@
 mod certificates;
 mod reload;
 pub mod signals;
+mod standing;
 mod systemd;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -28,16 +29,19 @@ use self::{
     certificates::Certificates,
     reload::Reloader,
     signals::{Hangups, Signals},
+    standing::View,
+    systemd::{Herald, Systemd},
 };
 use crate::{
     acme::{Acme, Standings},
-    admin::{Admin, News},
-    config::{Config, Source, TlsSource},
+    admin::{Admin, InForce, News},
+    config::{Loaded, Problem, Source, TlsSource},
     deadline::Deadline,
     delivery::{
         Delivery,
         spool::{Keeper, Spool, SpoolError},
     },
+    heart::Hearts,
     listener::{
         Listener,
         door::Door,
@@ -46,7 +50,9 @@ use crate::{
         tls::{Served, TlsError},
     },
     metrics::{Books, Metrics},
-    telemetry::Levels,
+    sightings::Sightings,
+    telemetry::Logging,
+    trace::export::Tracer,
     webhook::Webhook,
 };
 
@@ -57,7 +63,7 @@ pub enum ServeError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A pair of certificate and key cannot be used.
-    #[error("no TLS with {}", file.display())]
+    #[error("no TLS{}", place(file, source))]
     Certificate {
         /// The certificate's file.
         file: PathBuf,
@@ -77,6 +83,12 @@ pub enum ServeError {
     /// A task that should live as long as the daemon ended.
     #[error("the {0} ended by itself")]
     Ended(&'static str),
+    /// The books do not balance at the end.
+    #[error("the books are wrong by {items} items: received is not the sum of the outcomes")]
+    Unbalanced {
+        /// By how many.
+        items: u64,
+    },
 }
 
 /// Runs the daemon until it is told to stop. It reads its configuration again from `source` when it is told to.
@@ -84,17 +96,29 @@ pub enum ServeError {
 /// # Errors
 ///
 /// [`ServeError`] when it cannot start, or when a part of it fails for good.
-pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(), ServeError> {
+pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), ServeError> {
     let started = SystemTime::now();
+    let Loaded { config, name: _, warnings, effective, files: _ } = loaded;
+    let in_force = InForce::new(&effective, &warnings);
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let hangups = Hangups::new().map_err(ServeError::Signals)?;
     let metrics = Metrics::new();
     metrics.configured(started, true);
+    metrics.in_force(&in_force.hash, warnings.len(), None);
+    warn_of(&warnings);
+    log.count_dropped(&metrics.log_dropped);
+    let systemd = Arc::new(Systemd::find(source.environment()));
+    let watchdog = sd_notify::watchdog_enabled();
+    let hearts = watchdog.map_or_else(Hearts::default, Hearts::listened_to);
     let certificates = Certificates::load(&config.server.tls, &metrics)?;
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
     let acceptor = served.clone().map(|served| served.acceptor(&config.server.tls)).transpose()?;
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
-    let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
+    // The keeper has the directory, or nobody has.
+    let sightings = Sightings::open(&config.spool.directory, Arc::clone(&metrics), started);
+    let (tracer, exporter) = Tracer::new(&config.traces, &config.broker.exchange, hostname(), &metrics);
+    let (delivery, connector, replay) =
+        Delivery::new(&config.broker, spool.clone(), tracer.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
 
     let Passed { public: mut sockets, admin: admin_socket } = Passed::take(source.environment())?;
@@ -107,27 +131,43 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         Some(socket) => socket,
         None => Socket::bind(&config.admin.listen.into(), "admin").await?,
     };
+    let challenges = config.server.tls.source.challenges();
     let (acme, standings) = acme(&config.server.tls.source, served.as_ref(), &metrics).await?.unzip();
-    let addresses = sockets.iter().map(Socket::address);
+    let addresses: Vec<String> = sockets.iter().map(Socket::address).collect();
 
-    let (news, told) = watch::channel(News::default());
+    let hash = in_force.hash.clone();
+    let (news, told) = watch::channel(News { config: in_force, ..News::default() });
     let stopping = CancellationToken::new();
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
-        addresses: addresses.collect(),
-        served,
+        sightings: Arc::clone(&sightings),
+        addresses: addresses.clone(),
+        challenges,
+        served: served.clone(),
         acme: standings,
-        news: told,
+        news: told.clone(),
         started,
         stopping: stopping.clone(),
+        own_address: String::new(),
     };
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
+    let view = View {
+        addresses,
+        delivery: Arc::clone(&delivery),
+        metrics: Arc::clone(&metrics),
+        served,
+        news: told,
+    };
+    let view = Arc::new(view);
+    let webhook =
+        Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), tracer, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
         Listener::new(sockets, acceptor, Arc::clone(&door), Arc::clone(&webhook), Arc::clone(&metrics));
     let stop_within = config.server.stop_within;
+    let brokers: Vec<&str> = config.broker.urls.iter().map(|url| url.shown.as_str()).collect();
+    let brokers = brokers.join(" ");
     let reloader = Reloader {
         source: Arc::new(source),
         config: Arc::new(config),
@@ -135,23 +175,49 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
         hangups,
         door,
         webhook,
-        levels,
+        levels: log.levels(),
         metrics: Arc::clone(&metrics),
         news,
+        systemd: Arc::clone(&systemd),
+        view: Arc::clone(&view),
+    };
+    let mut herald = Herald {
+        systemd: Arc::clone(&systemd),
+        view: Arc::clone(&view),
+        hearts: hearts.clone(),
+        watchdog,
+        metrics: Arc::clone(&metrics),
+        stopping: stopping.clone(),
+        told: String::new(),
     };
 
     let mut tasks = Tasks::default();
-    tasks.start(Part::Spool, |stop| keep(spool, keeper, stop));
-    tasks.start(Part::Broker, |stop| connector.run(stop));
-    tasks.start(Part::Replay, |stop| replay.run(stop));
+    tasks.start(Part::Spool, |stop| keep(spool, keeper.listened_to(&hearts), stop));
+    tasks.start(Part::Broker, |stop| connector.listened_to(&hearts).run(stop));
+    tasks.start(Part::Replay, |stop| replay.listened_to(&hearts).run(stop));
+    tasks.start(Part::Sightings, |stop| sightings.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
-    tasks.start(Part::Listener, |stop| listener.run(stop));
+    tasks.start(Part::Listener, |stop| listener.listened_to(&hearts).run(stop));
     if let Some(acme) = acme {
         tasks.start(Part::Acme, |stop| acme.run(stop));
     }
+    if let Some(exporter) = exporter {
+        tasks.start(Part::Traces, |stop| exporter.run(stop));
+    }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
-    info!(version = env!("CARGO_PKG_VERSION"), "graphhook is serving");
-    systemd::ready();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = hash,
+        listeners = view.addresses.join(" "),
+        brokers,
+        spool = view.delivery.spool_state().as_str(),
+        spool_items = metrics.spool_items.get(),
+        warnings = warnings.len(),
+        "graphhook is serving"
+    );
+    herald.told = view.line();
+    systemd.ready(&herald.told).await;
+    tasks.start(Part::Herald, |stop| herald.run(stop));
 
     let failed = tokio::select! {
         signal = signals.stop() => {
@@ -159,15 +225,20 @@ pub async fn serve(config: Config, source: Source, levels: Levels) -> Result<(),
             None
         }
         (part, ended) = tasks.ended() => {
-            error!(part = part.as_str(), ?ended, "a part of the daemon ended by itself");
+            error!(event = "part_ended", part = part.as_str(), ?ended, "a part of the daemon ended by itself");
             Some(part)
         }
     };
-    systemd::stopping();
     stopping.cancel();
-    tasks.stop_all(stop_within, &mut signals).await;
-    balance(&metrics);
-    failed.map_or(Ok(()), |part| Err(ServeError::Ended(part.as_str())))
+    systemd.stopping().await;
+    let end = tasks.stop_all(stop_within, &mut signals, &systemd).await;
+    let balanced = balance(&metrics, end);
+    failed.map_or(balanced, |part| Err(ServeError::Ended(part.as_str())))
+}
+
+/// The file, unless the words that follow name it.
+fn place(file: &Path, source: &TlsError) -> String {
+    if source.names_file() { String::new() } else { format!(" with {}", file.display()) }
 }
 
 /// What obtains certificates, with those it has at hand, if that is what the configuration wants.
@@ -182,6 +253,13 @@ async fn acme(
         None => None,
     };
     Ok(Some(Acme::open(config.clone(), http, served, metrics)))
+}
+
+/// Logs what works but deserves a look.
+fn warn_of(warnings: &[Problem]) {
+    for warning in warnings {
+        warn!(event = "config_warning", key = %warning.key, origin = %warning.origin, "{}", warning.message);
+    }
 }
 
 /// The spool's thread, as a task.
@@ -199,10 +277,37 @@ async fn keep(spool: Spool, keeper: Keeper, stop: CancellationToken) {
     }
 }
 
-/// The last word: what became of everything that was received.
-fn balance(metrics: &Metrics) {
-    let Books { received, published, spooled, refused, unavailable, in_flight, .. } = metrics.books();
+/// The machine's name, for spans.
+fn hostname() -> Option<String> {
+    let system = rustix::system::uname();
+    Some(system.nodename().to_str().ok()?.to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The last word: what became of everything that was received. An equation that does not hold is an error, because then
+/// some item may have been lost, and nothing else would say so.
+fn balance(metrics: &Metrics, end: End) -> Result<(), ServeError> {
+    let Books { received, published, spooled, refused, unavailable, in_flight, conservation_error } =
+        metrics.books();
     info!(received, published, spooled, refused, unavailable, in_flight, "graphhook has stopped");
+    let wrong = match end {
+        End::Orderly => metrics.imbalance(),
+        // Requests may still be moving, and their items be in the one column and not yet in the other.
+        End::Hurried => conservation_error,
+    };
+    if wrong == 0 {
+        return Ok(());
+    }
+    error!(event = "books_wrong", wrong, "the books are wrong: received is not the sum of the outcomes");
+    Err(ServeError::Unbalanced { items: wrong })
+}
+
+/// How the daemon stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// Part by part: nothing moves any more.
+    Orderly,
+    /// Something was left behind.
+    Hurried,
 }
 
 /// The long tasks, in the order in which they stop.
@@ -211,25 +316,51 @@ enum Part {
     Reload,
     Acme,
     Listener,
+    Sightings,
     Replay,
     Broker,
     Spool,
+    Traces,
     Admin,
+    Herald,
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 7] =
-        [Self::Reload, Self::Acme, Self::Listener, Self::Replay, Self::Broker, Self::Spool, Self::Admin];
+    const STOP_ORDER: [Self; 10] = [
+        Self::Reload,
+        Self::Acme,
+        Self::Listener,
+        Self::Sightings,
+        Self::Replay,
+        Self::Broker,
+        Self::Spool,
+        Self::Traces,
+        Self::Admin,
+        Self::Herald,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Reload => "reload",
             Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
+            Self::Sightings => "watch over subscriptions",
             Self::Replay => "replay",
             Self::Broker => "broker connection",
             Self::Spool => "spool",
+            Self::Traces => "export of traces",
             Self::Admin => "admin listener",
+            Self::Herald => "word to systemd",
+        }
+    }
+
+    /// What its stop waits for, if that can take long.
+    fn phase(self) -> Option<&'static str> {
+        match self {
+            Self::Listener => Some("stopping: open requests are answered"),
+            Self::Replay | Self::Broker => Some("stopping: waiting for the broker's last confirms"),
+            Self::Spool => Some("stopping: closing the spool"),
+            Self::Reload | Self::Acme | Self::Sightings | Self::Traces | Self::Admin | Self::Herald => None,
         }
     }
 }
@@ -263,29 +394,61 @@ impl Tasks {
     }
 
     /// Stops part after part. What has not ended by then ends with the process: no 2xx depends on it.
-    async fn stop_all(mut self, within: Duration, signals: &mut Signals) {
-        let owed = Deadline::after(within);
+    async fn stop_all(mut self, within: Duration, signals: &mut Signals, systemd: &Systemd) -> End {
+        let (owed, mut end) = (Deadline::after(within), End::Orderly);
         for part in Part::STOP_ORDER {
             let Some((.., stop)) = self.parts.iter().find(|(other, ..)| *other == part) else {
                 continue;
             };
             stop.cancel();
+            if let Some(phase) = part.phase() {
+                systemd.status(phase).await;
+            }
             // The listener leaves some of the time for the replay, the broker and the spool.
             let phase =
                 if part == Part::Listener { owed.or_after(within - RESERVED.min(within / 4)) } else { owed };
             let ended = async { while !self.set.is_empty() && self.ended().await.0 != part {} };
             tokio::select! {
                 ended = phase.limit(ended) => if ended.is_err() {
-                    warn!(part = part.as_str(), "did not end in time");
+                    end = End::Hurried;
+                    warn!(event = "stop_part_late", part = part.as_str(), "a part of the daemon did not end in time");
                 },
                 signal = signals.stop() => {
-                    warn!(?signal, part = part.as_str(), "hurried");
-                    return;
+                    warn!(event = "stop_hurried", ?signal, part = part.as_str(), "a second signal hurried the stop");
+                    return End::Hurried;
                 }
             }
         }
+        end
     }
 }
 
 /// Kept of the stop's time for what comes after the listener: replay, broker, spool.
 const RESERVED: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{metrics::Outcome, notification::lifecycle::Kind};
+
+    #[test]
+    fn wrong_books_are_an_error_at_the_end() {
+        let check = |metrics: &Metrics, orderly: bool, hurried: bool| {
+            assert_eq!(balance(metrics, End::Orderly).is_ok(), orderly);
+            assert_eq!(balance(metrics, End::Hurried).is_ok(), hurried);
+        };
+        let metrics = Metrics::new();
+        check(&metrics, true, true);
+        // An item without an outcome is lost, unless a request still has it.
+        metrics.received.count(Kind::Notification);
+        check(&metrics, false, true);
+        metrics.open.add(1);
+        check(&metrics, true, true);
+        metrics.open.settle(1);
+        metrics.outcomes.count(Outcome::Published);
+        check(&metrics, true, true);
+        // Two outcomes of one item.
+        metrics.outcomes.count(Outcome::Spooled);
+        check(&metrics, false, false);
+    }
+}

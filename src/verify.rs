@@ -45,6 +45,8 @@ pub struct Authentic<'a> {
     pub notification: Notification<'a>,
     /// Name of the table entry that admits it.
     pub client_state: Arc<str>,
+    /// Its place in the table.
+    pub entry: usize,
 }
 
 /// An item that is not passed on.
@@ -102,14 +104,18 @@ impl Verifier {
             Verified { authentic: Vec::with_capacity(batch.notifications.len()), refused: Vec::new() };
         for notification in batch.notifications {
             match self.judge(&notification) {
-                Ok(client_state) => verified.authentic.push(Authentic { notification, client_state }),
+                Ok(entry) => {
+                    let client_state = Arc::clone(&self.entries[entry].name);
+                    verified.authentic.push(Authentic { notification, client_state, entry });
+                }
                 Err(reason) => verified.refused.push(Refused { notification, reason }),
             }
         }
         verified
     }
 
-    fn judge(&self, notification: &Notification<'_>) -> Result<Arc<str>, Reason> {
+    /// The place of the entry that admits an item.
+    fn judge(&self, notification: &Notification<'_>) -> Result<usize, Reason> {
         if notification.defect.is_some() {
             return Err(Reason::Malformed);
         }
@@ -125,7 +131,7 @@ impl Verifier {
         }
         let matching =
             claim.and_then(|claim| first_equal(&claim, fitting.map(|(index, entry)| (index, &entry.digest))));
-        matching.map(|index| Arc::clone(&self.entries[index].name)).ok_or(Reason::Mismatch)
+        matching.ok_or(Reason::Mismatch)
     }
 }
 

@@ -11,23 +11,31 @@ mod reply;
 pub mod route;
 mod rules;
 mod tally;
+mod waiting;
 
 use std::{
     net::IpAddr,
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, header::EXPECT};
-use tracing::{Instrument, debug, debug_span, warn};
+use tracing::{
+    Instrument, debug, debug_span,
+    field::{Empty, display},
+    warn,
+};
 
 use self::{
     reply::{Refusal, Reply},
     route::Target,
     rules::Rules,
     tally::Tally,
+    waiting::Waiting,
 };
 use crate::{
     config::Config,
@@ -37,7 +45,9 @@ use crate::{
     failpoint::{self, Point},
     metrics::{Handshake, Metrics, Route},
     notification::Batch,
+    sightings::Sightings,
     telemetry::Sparse,
+    trace::{Heard, Serving, export::Tracer},
     verify::Verified,
 };
 
@@ -47,7 +57,9 @@ pub struct Webhook {
     rules: RwLock<Arc<Rules>>,
     memory: body::Memory,
     delivery: Arc<Delivery>,
+    sightings: Arc<Sightings>,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     unavailable: Sparse,
     refused: Sparse,
 }
@@ -87,12 +99,21 @@ pub enum Standing {
 
 impl Webhook {
     /// Puts the stages of the road together.
-    pub fn new(config: &Config, delivery: Arc<Delivery>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: &Config,
+        delivery: Arc<Delivery>,
+        sightings: Arc<Sightings>,
+        tracer: Tracer,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        sightings.adopt(&config.client_states);
         Self {
-            rules: RwLock::new(Arc::new(Rules::of(config))),
+            rules: RwLock::new(Arc::new(Rules::of(config, &metrics))),
             memory: body::Memory::default(),
             delivery,
+            sightings,
             metrics,
+            tracer,
             unavailable: Sparse::default(),
             refused: Sparse::default(),
         }
@@ -100,7 +121,8 @@ impl Webhook {
 
     /// Judges by this configuration from now on. Requests whose head has arrived go on with the one before.
     pub fn adopt(&self, config: &Config) {
-        let rules = Arc::new(Rules::of(config));
+        self.sightings.adopt(&config.client_states);
+        let rules = Arc::new(Rules::of(config, &self.metrics));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
@@ -117,9 +139,15 @@ impl Webhook {
         let begun = Instant::now();
         let arrival = Arrival::at(SystemTime::now());
         let (version, is_head) = (request.version(), request.method() == Method::HEAD);
-        let span = debug_span!("request", request = %arrival.request);
+        let span = debug_span!("request", request = %arrival.request, trace = Empty);
+        let mut serving = None;
         let (route, reply) = match form::hear(&request, caller.standing) {
-            Ok(()) => self.route(&rules, request, owed, arrival).instrument(span).await,
+            Ok(()) => {
+                let routed = self.route(&rules, request, owed, arrival, &mut serving).instrument(span);
+                // A panic costs this request; the guards on its way have settled its books and its room.
+                let routed = AssertUnwindSafe(routed).catch_unwind().await;
+                routed.unwrap_or((Route::Other, Reply::Refusal(Refusal::Failed)))
+            }
             Err(refusal) => {
                 span.in_scope(|| debug!(reason = %refusal, "request refused"));
                 (Route::Other, Reply::Refusal(refusal))
@@ -131,7 +159,11 @@ impl Webhook {
             *answer.response.body_mut() = Full::default();
         }
         let status = answer.response.status().as_u16();
-        debug!(request = %arrival.request, client = caller.address.map(display), status, "answered");
+        let trace = serving.as_ref().map(|serving| display(serving.id()));
+        debug!(request = %arrival.request, trace, client = caller.address.map(display), status, "answered");
+        if let Some(serving) = serving {
+            serving.answered(status);
+        }
         self.metrics.request(route, status, begun.elapsed());
         answer
     }
@@ -146,6 +178,7 @@ impl Webhook {
         request: Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
+        serving: &mut Option<Serving>,
     ) -> (Route, Reply) {
         match route::target(request.method(), request.uri().path(), &rules.paths) {
             Target::Health => (Route::Health, Reply::Healthy),
@@ -163,7 +196,9 @@ impl Webhook {
                     self.metrics.handshakes.count(Handshake::Refused);
                     (Route::Handshake, Reply::Refusal(Refusal::BadToken))
                 }
-                Ok(None) => (Route::Notifications, self.notifications(rules, request, owed, arrival).await),
+                Ok(None) => {
+                    (Route::Notifications, self.notifications(rules, request, owed, arrival, serving).await)
+                }
             },
         }
     }
@@ -174,13 +209,15 @@ impl Webhook {
         request: Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
+        serving: &mut Option<Serving>,
     ) -> Reply {
         let (head, mut body) = request.into_parts();
         let (media, waits_for_us) = (media::readable(&head.headers), head.headers.contains_key(EXPECT));
+        let heard = Heard::read(&head, &self.tracer);
         // It can be large, and the body slow.
         drop(head);
         let received = match media {
-            Ok(()) => self.receive(rules, &mut body, owed, arrival).await,
+            Ok(()) => self.receive(rules, &mut body, owed, arrival, heard, serving).await,
             Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
         match received {
@@ -188,7 +225,10 @@ impl Webhook {
             Err(refusal) => {
                 if let Refusal::Unavailable(reason) = refusal {
                     match self.unavailable.pass(Instant::now()) {
-                        Some(others) => warn!(request = %arrival.request, %reason, others, "answered 503"),
+                        Some(others) => {
+                            let trace = serving.as_ref().map(|serving| display(serving.id()));
+                            warn!(event = "answered_503", request = %arrival.request, trace, %reason, others, "answered 503");
+                        }
                         None => debug!(%reason, "answered 503"),
                     }
                 } else {
@@ -211,14 +251,25 @@ impl Webhook {
         body: &mut Incoming,
         owed: Deadline,
         arrival: Arrival,
+        heard: Heard,
+        serving: &mut Option<Serving>,
     ) -> Result<Receipts, Refusal> {
+        let begun = Instant::now();
         let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
         let bytes = &whole.bytes;
         let batch = Batch::parse(bytes, rules.limits.items_max)?; // what was said
         let verified = rules.verifier.verify(batch); // what we believe
-        let tally = Tally::of(&verified, &self.metrics);
-        let envelopes = rules.router.address(&verified, bytes, arrival); // where it goes
-        let receipts = self.delivery.deliver(envelopes, owed).await?; // who keeps it now
+        let tally = Tally::of(&verified, rules, &self.metrics);
+        let waiting = Waiting::of(&verified, begun, &self.metrics.graph);
+        self.sightings.note(&verified, arrival.at);
+        if !verified.authentic().is_empty() {
+            *serving = heard.believed(arrival, &self.tracer);
+        }
+        let trace = serving.as_ref().map(Serving::trace); // to whose doings it belongs
+        let envelopes = rules.router.address(&verified, bytes, arrival, trace); // where it goes
+        let delivered = self.delivery.deliver(envelopes, owed).await; // who keeps it now
+        waiting.end();
+        let receipts = delivered?;
         self.set_aside(&verified, arrival);
         tally.settle(&receipts);
         failpoint::reached(Point::AnswerBefore);
@@ -233,7 +284,13 @@ impl Webhook {
             let subscription = &subscription[..subscription.floor_char_boundary(64)];
             match self.refused.pass(Instant::now()) {
                 Some(others) => {
-                    warn!(reason = item.reason.as_str(), ?subscription, others, "notification refused")
+                    warn!(
+                        event = "notification_refused",
+                        reason = item.reason.as_str(),
+                        ?subscription,
+                        others,
+                        "notification refused"
+                    )
                 }
                 None => debug!(reason = item.reason.as_str(), ?subscription, "notification refused"),
             }

@@ -93,7 +93,9 @@ async fn restore(
         match again!(account.update_contacts(&Vec::from_iter(contact))) {
             Ok(()) => save(authority, &Saved { contact: contact.map(str::to_owned), ..saved }).await?,
             // A certificate is worth more than an address.
-            Err(error) => warn!(%error, "the ACME authority does not take the new contact"),
+            Err(error) => {
+                warn!(event = "acme_contact_refused", %error, "the ACME authority does not take the new contact")
+            }
         }
     }
     Ok(account)

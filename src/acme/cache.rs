@@ -166,10 +166,10 @@ pub(super) fn set_aside(path: &Path, why: &(dyn std::error::Error + 'static)) {
     let aside = path.with_added_extension(format!("damaged-{now}"));
     match fs::rename(path, &aside) {
         Ok(()) => {
-            error!(error = %Chain(why), aside = %aside.display(), "a file of the ACME cache is set aside");
+            error!(event = "acme_cache_set_aside", error = %Chain(why), aside = %aside.display(), "a file of the ACME cache is set aside");
         }
         Err(failed) => {
-            error!(error = %Chain(why), %failed, file = %path.display(), "a file of the ACME cache is no good");
+            error!(event = "acme_cache_unusable", error = %Chain(why), %failed, file = %path.display(), "a file of the ACME cache is no good");
         }
     }
 }

@@ -167,7 +167,7 @@ impl Domain {
             Ok(_) | Err(TlsError::NotYet) => Ok((held, pem)),
             Err(error) if self.good_until(now).is_some() => Err(AcmeError::Unfit(error)),
             Err(error) => {
-                error!(domain = self.name, error = %Chain(&error), "served for want of a better certificate");
+                error!(event = "acme_certificate_unfit", domain = self.name, error = %Chain(&error), "served for want of a better certificate");
                 Ok((held, pem))
             }
         }
@@ -219,6 +219,7 @@ impl Domain {
         match until {
             Some(_) => {
                 warn!(
+                    event = "acme_renewal_failed",
                     domain = self.name,
                     error = words,
                     again_in_seconds = pause,
@@ -226,7 +227,13 @@ impl Domain {
                 )
             }
             None => {
-                error!(domain = self.name, error = words, again_in_seconds = pause, "no good certificate")
+                error!(
+                    event = "acme_no_certificate",
+                    domain = self.name,
+                    error = words,
+                    again_in_seconds = pause,
+                    "no good certificate"
+                )
             }
         }
         self.last_error = Some(words);

@@ -1,16 +1,14 @@
 //! What `check` asks: whether the cache can be used, and whether the authority is one. Makes nothing, orders nothing.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{path::PathBuf, time::SystemTime};
 
-use rustix::fs::{Access, access};
+use hyper::header::DATE;
 use serde::Deserialize;
 
+pub(crate) use super::client::RequestError;
 use super::{
     cache::Cache,
-    client::{Client, RequestError},
+    client::Client,
     held::{Held, NotHeld},
 };
 use crate::config;
@@ -21,15 +19,9 @@ pub(crate) fn held(config: &config::Acme) -> impl Iterator<Item = (&str, Result<
     config.domains.iter().map(move |domain| (domain.as_str(), Held::load(&cache, domain)))
 }
 
-/// Whether certificates can be kept: where, or why not.
-pub(crate) fn outlook(config: &config::Acme) -> Result<PathBuf, (PathBuf, io::Error)> {
-    let directory = Cache::new(&config.cache, &config.directory).directory().to_owned();
-    // What is not there yet is made by the daemon, where it may.
-    let there = directory.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
-    match access(there, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => Ok(directory),
-        Err(error) => Err((there.to_owned(), error.into())),
-    }
+/// Where certificates of this authority are kept, or will be.
+pub(crate) fn directory(config: &config::Acme) -> PathBuf {
+    Cache::new(&config.cache, &config.directory).directory().to_owned()
 }
 
 /// What an authority says of itself.
@@ -67,10 +59,14 @@ pub(crate) enum Unusable {
     Closed,
 }
 
-/// Asks an authority for its directory.
-pub(crate) async fn probe(config: &config::Acme) -> Result<(), Unusable> {
+/// Asks an authority for its directory, and hears what time it has there.
+pub(crate) async fn probe(config: &config::Acme) -> Result<Option<SystemTime>, Unusable> {
     let client = Client::new(config.ca_file.clone()).await?;
-    let (body, _) = client.get(&config.directory).await?;
-    let directory: Directory = serde_json::from_slice(&body).map_err(Unusable::Foreign)?;
-    if directory.meta.external_account_required { Err(Unusable::Closed) } else { Ok(()) }
+    let answer = client.fetch(&config.directory).await?;
+    let directory: Directory = serde_json::from_slice(answer.body()).map_err(Unusable::Foreign)?;
+    if directory.meta.external_account_required {
+        return Err(Unusable::Closed);
+    }
+    let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+    Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
 }

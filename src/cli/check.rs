@@ -1,198 +1,179 @@
 //! `graphhook check`: one line for each thing that was tried, and what to do about it.
 
 mod acme;
+mod broker;
 mod certificates;
+mod clock;
+mod files;
+mod ground;
+mod limits;
+mod listen;
+mod report;
+mod routing;
+mod secrets;
+mod spool;
+mod url;
+mod user;
+mod visit;
 
-use std::path::Path;
-
-use bytesize::ByteSize;
-use serde::Serialize;
-
-use super::Failure;
-use crate::{
-    config::{self, Config, Environment, LoadError, Loaded, Spool, TlsSource},
-    delivery::{
-        Probe, probe,
-        spool::inspect::{Outlook, outlook},
-    },
-    error::Chain,
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    pin::pin,
+    time::{Duration, SystemTime},
 };
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    Warning,
-    Failed,
-}
+use futures_util::future::{join_all, join3};
 
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: &'static str,
-    verdict: Verdict,
-    message: String,
-}
+use self::{
+    clock::Told,
+    limits::Machine,
+    listen::Daemon,
+    report::{Check, Finding, Report, Style, Verdict},
+    user::User,
+};
+use super::Failure;
+use crate::{
+    acme::inspect::held,
+    config::{self, Config, Environment, Loaded, TlsSource},
+    deadline::Deadline,
+    delivery::spool::inspect::is_in_use,
+    listener::tls::Identity,
+};
 
-/// Findings in the order in which they were made.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    findings: Vec<Finding>,
+/// How `check` is called.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Configuration file [default: /etc/graphhook/config.toml, then ./config.toml].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Try nothing over the network.
+    #[arg(long)]
+    offline: bool,
+    /// PEM file: whom to believe at server.public_url, instead of the system's authorities.
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    ca: Option<PathBuf>,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Reads the configuration as `serve` would, and tries what it says.
-pub(super) async fn run(
-    file: Option<&Path>,
-    offline: bool,
-    json: bool,
-    environment: &Environment,
-) -> Result<(), Failure> {
-    let mut report = Report::default();
-    let outcome = match config::load(file, environment) {
-        Err(error) => {
-            report.refused(&error);
-            Err(Failure::Configuration)
-        }
-        Ok(Loaded { config, name, warnings }) => {
-            report.ok("configuration", format!("{name} is right"));
-            for warning in warnings {
-                report.add("configuration", Verdict::Warning, warning.to_string());
-            }
-            let usable = report.offline(&config);
-            if !offline {
-                report.online(&config).await;
-            }
-            match usable {
-                false => Err(Failure::Configuration),
-                true if report.has_failed() => Err(Failure::Running),
-                true => Ok(()),
-            }
-        }
+pub(super) async fn run(options: Options, environment: &Environment) -> Result<(), Failure> {
+    let (report, outcome) = match config::load(options.config.as_deref(), environment) {
+        Err(error) => (Report::refused(&error), Err(Failure::Configuration)),
+        Ok(loaded) => examine(loaded, &options).await,
     };
-    report.print(json);
+    report.print(options.json, Style::of(environment));
     outcome
 }
 
-impl Report {
-    fn refused(&mut self, error: &LoadError) {
-        match error {
-            LoadError::Wrong(problems) => {
-                for problem in &problems.0 {
-                    self.add("configuration", Verdict::Failed, problem.to_string());
-                }
-            }
-            LoadError::NoFile | LoadError::Unreadable { .. } => {
-                self.add("configuration", Verdict::Failed, Chain(error).to_string());
-            }
-        }
+async fn examine(loaded: Loaded, options: &Options) -> (Report, Result<(), Failure>) {
+    let config = &loaded.config;
+    let mut report = Report::default();
+    let Offline { starts, identities } = offline(&loaded, &mut report);
+    if !options.offline {
+        report.extend(with_patience(online(config, &identities, options.ca.as_deref())).await);
     }
+    let outcome = match starts {
+        false => Err(Failure::Configuration),
+        true if report.has_failed() => Err(Failure::Running),
+        true => Ok(()),
+    };
+    (report, outcome)
+}
 
-    /// Returns whether `serve` would start with it.
-    fn offline(&mut self, config: &Config) -> bool {
-        self.ok("client_states", format!("{} in the table", config.client_states.len()));
-        let has_spool = self.spool(&config.spool);
-        let pairs = match &config.server.tls.source {
-            TlsSource::Files(pairs) => &**pairs,
-            TlsSource::Acme(acme) => {
-                self.acme(acme);
-                &[]
-            }
-            // The configuration's own warning has said what that means.
-            TlsSource::Off => &[],
-        };
-        self.certificates(pairs) && has_spool
+/// What is known after all that needs no network.
+struct Offline {
+    /// Whether `serve` would start.
+    starts: bool,
+    /// What clients are shown, as far as it is at hand.
+    identities: Vec<Identity>,
+}
+
+fn offline(loaded: &Loaded, report: &mut Report) -> Offline {
+    let Loaded { config, name, warnings, effective: _, files } = loaded;
+    let user = User::of_daemon(name);
+    let daemon = match is_in_use(&config.spool.directory) {
+        Ok(true) => Daemon::Running,
+        Ok(false) | Err(_) => Daemon::Away,
+    };
+    report.add(Finding::ok(Check::Configuration, format!("{name} is right")));
+    for warning in warnings {
+        let concerns_secrets = warning.key.starts_with("client_states");
+        let check = if concerns_secrets { Check::ClientStates } else { Check::Configuration };
+        report.add(Finding::problem(check, Verdict::Warning, warning));
     }
+    let (findings, can_read) = files::files(files, &user);
+    report.extend(findings);
+    report.extend(secrets::secrets(&config.client_states));
+    report.extend(routing::routing(&config.broker.routing_key, &config.client_states));
+    report.extend(limits::limits(config, Machine::ours()));
+    report.extend(listen::listen(config, daemon, &user));
+    let (findings, has_spool) = spool::spool(&config.spool, &user, daemon);
+    report.extend(findings);
+    let tls = tls(config, &user, report);
+    Offline { starts: can_read && has_spool && tls.starts, ..tls }
+}
 
-    /// Returns whether `serve` would start with it; a spool that cannot be used keeps nobody from starting.
-    fn spool(&mut self, spool: &Spool) -> bool {
-        let directory = spool.directory.display();
-        match outlook(&spool.directory) {
-            Ok(Outlook::Good { free }) if free < spool.bytes_max => {
-                let words = format!("{directory}: the disk has {} left, less than max_size", ByteSize(free));
-                self.add("spool", Verdict::Warning, words);
-            }
-            Ok(Outlook::Good { free }) => {
-                self.ok("spool", format!("{directory} can be written; {} left on the disk", ByteSize(free)));
-            }
-            Ok(Outlook::Damaged(why)) => {
-                let words = format!("{directory}: {why}; the daemon saves what it can when it starts");
-                self.add("spool", Verdict::Warning, words);
-            }
-            Ok(Outlook::Newer(format)) => {
-                let words =
-                    format!("{directory} was written by a newer graphhook (format {format}): install that");
-                self.add("spool", Verdict::Failed, words);
-                return false;
-            }
-            Err(error) => {
-                let words =
-                    format!("{directory}: {error}; run check as the daemon's user, or mend the directory");
-                self.add("spool", Verdict::Failed, words);
-            }
-        }
-        true
+fn tls(config: &Config, user: &User, report: &mut Report) -> Offline {
+    let (tls, url) = (&config.server.tls, config.server.public_url.as_ref());
+    let mut found = Offline { starts: true, identities: Vec::new() };
+    if let TlsSource::Files(pairs) = &tls.source {
+        let pairs = certificates::pairs(pairs);
+        report.extend(pairs.findings);
+        found = Offline { starts: pairs.are_usable, identities: pairs.identities };
     }
-
-    async fn online(&mut self, config: &Config) {
-        if let TlsSource::Acme(acme) = &config.server.tls.source {
-            self.authority(acme).await;
-        }
-        for url in &config.broker.urls {
-            match probe(url, &config.broker).await {
-                Ok(Probe { lacks_quarantine: true }) => {
-                    let message = "login and topology are right, but there is no quarantine exchange: refused items are only counted";
-                    self.add("broker", Verdict::Warning, format!("{}: {message}", url.shown));
-                }
-                Ok(Probe { lacks_quarantine: false }) => {
-                    self.ok("broker", format!("{}: login, channels, confirms and topology", url.shown))
-                }
-                Err(error) => {
-                    let words = Chain(&error).to_string();
-                    let advice = advice(&words).map_or(String::new(), |advice| format!(" ({advice})"));
-                    self.add("broker", Verdict::Failed, format!("{}: {words}{advice}", url.shown));
-                }
-            }
-        }
+    report.extend(certificates::policy(tls, &found.identities, url));
+    if let TlsSource::Acme(acme) = &tls.source {
+        report.extend(acme::acme(acme, user));
+        found.identities = held(acme).filter_map(|(_, held)| Some(held.ok()?.identity)).collect();
     }
+    found
+}
 
-    fn ok(&mut self, check: &'static str, message: String) {
-        self.add(check, Verdict::Ok, message);
-    }
+/// Everything at once, and told in order.
+async fn online(config: &Config, identities: &[Identity], ca: Option<&Path>) -> Vec<Finding> {
+    let authority = async {
+        let TlsSource::Acme(acme) = &config.server.tls.source else { return (None, None) };
+        let asked = SystemTime::now();
+        let (finding, date) = acme::authority(acme).await;
+        (Some(finding), told(&acme.directory, asked, date))
+    };
+    let brokers = join_all(config.broker.urls.iter().map(|url| broker::broker(url, &config.broker)));
+    let public = async {
+        let Some(url) = &config.server.public_url else { return (Vec::new(), None) };
+        let asked = SystemTime::now();
+        let (findings, date) = url::call(url, identities, ca).await;
+        (findings, told(&url.to_string(), asked, date))
+    };
+    let ((authority, by_authority), brokers, (public, by_public)) = join3(authority, brokers, public).await;
+    let times: Vec<Told> = [by_authority, by_public].into_iter().flatten().collect();
+    let findings = authority.into_iter().chain(brokers.into_iter().flatten()).chain(public);
+    findings.chain(clock::clock(&times)).collect()
+}
 
-    fn add(&mut self, check: &'static str, verdict: Verdict, message: String) {
-        self.findings.push(Finding { check, verdict, message });
-    }
+fn told(by: &str, asked: SystemTime, date: Option<SystemTime>) -> Option<Told> {
+    Some(Told { by: by.to_owned(), date: date?, asked, heard: SystemTime::now() })
+}
 
-    fn has_failed(&self) -> bool {
-        self.findings.iter().any(|finding| finding.verdict == Verdict::Failed)
-    }
-
-    #[expect(clippy::print_stdout, reason = "this is the result of the command")]
-    fn print(&self, json: bool) {
-        if json {
-            println!("{}", serde_json::to_string_pretty(self).expect("strings are always JSON"));
-            return;
-        }
-        for Finding { check, verdict, message } in &self.findings {
-            let word = match verdict {
-                Verdict::Ok => "ok",
-                Verdict::Warning => "warning",
-                Verdict::Failed => "failed",
-            };
-            println!("{word:<8} {check:<14} {message}");
+/// Whoever sits before a terminal is told that something takes its time.
+async fn with_patience<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    match Deadline::after(SLOW).limit(&mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            ask_for_patience();
+            work.await
         }
     }
 }
 
-/// What to do about the commonest failures, by the words in which libraries and brokers tell of them.
-fn advice(words: &str) -> Option<&'static str> {
-    let table = [
-        ("ACCESS_REFUSED", "look at user, password and permissions"),
-        ("InvalidContentType", "this port speaks no TLS: amqp:// instead of amqps://?"),
-        ("ParserErrors", "this port speaks no plain AMQP: amqps:// instead of amqp://?"),
-        ("PRECONDITION_FAILED", "it is there in another shape: delete it, or change broker.queue_type"),
-        ("Connection refused", "is the broker running there?"),
-        ("vhost", "write the virtual host after the port: /%2f is the one named /"),
-        ("UnknownIssuer", "name the authority in broker.tls.ca_file"),
-    ];
-    table.into_iter().find(|(sign, _)| words.contains(sign)).map(|(_, advice)| advice)
+#[expect(clippy::print_stderr, reason = "it is said to who waits, and is no result")]
+fn ask_for_patience() {
+    if io::stderr().is_terminal() {
+        eprintln!("graphhook: waiting for answers from the network; each step has its limit");
+    }
 }
+
+const SLOW: Duration = Duration::from_secs(2);

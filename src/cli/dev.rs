@@ -29,9 +29,11 @@ use crate::{
     },
     metrics::Metrics,
     secret::Secret,
+    sightings::Sightings,
     simulate::{Event, Item, collection},
     supervise::signals::Signals,
     telemetry,
+    trace::export::Tracer,
     webhook::Webhook,
 };
 
@@ -67,8 +69,10 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let delivered = Delivered::default();
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     let lines = embedded::drain(spool.clone(), tokio::io::stdout(), note(Arc::clone(&delivered)));
-    let delivery = Arc::new(Delivery::without_broker(spool.clone()));
-    let webhook = Arc::new(Webhook::new(&config, delivery, Arc::clone(&metrics)));
+    let tracer = Tracer::idle(config.traces.sample);
+    let delivery = Arc::new(Delivery::without_broker(spool.clone(), tracer.clone()));
+    let sightings = Sightings::unsaved(Arc::clone(&metrics));
+    let webhook = Arc::new(Webhook::new(&config, delivery, sightings, tracer, Arc::clone(&metrics)));
     let listen = listen.unwrap_or_else(|| default_address(simulate));
     let socket = Socket::bind(&listen.into(), "public").await?;
     let address = socket.address().parse()?;

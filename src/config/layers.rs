@@ -116,6 +116,11 @@ impl Layers {
         }
     }
 
+    /// Whether the file, the weakest layer, has the last word about this key.
+    pub(super) fn is_in_file(&self, key: &str) -> bool {
+        self.0.iter().rposition(|layer| layer.contains(key)) == Some(0)
+    }
+
     /// Takes a key that cannot be used out of the strongest layer that has it, so that what else is wrong can
     /// still be found. An element of a list goes with its list. Returns whether there was anything to take.
     pub(super) fn remove(&mut self, key: &str) -> bool {

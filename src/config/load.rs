@@ -7,11 +7,13 @@ use std::{
 };
 
 use super::{
-    Config,
+    Config, Listen,
+    effective::Effective,
     layers::{Layer, Layers},
+    named::NamedFile,
     problem::{Problem, Problems, describe},
     raw::{Raw, RawSecret, SecretReference},
-    resolve::resolve,
+    resolve::{ADDRESS_EXPECTED, resolve},
 };
 use crate::secret::Secret;
 
@@ -31,6 +33,10 @@ pub struct Loaded {
     pub name: String,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
+    /// All of it as it may be shown.
+    pub effective: Effective,
+    /// The files it was made of, and those that are read later.
+    pub files: Vec<NamedFile>,
 }
 
 /// Where a configuration comes from, kept so that it can be read again.
@@ -46,6 +52,8 @@ pub struct Reloaded {
     pub config: Config,
     /// What works but deserves a look.
     pub warnings: Vec<Problem>,
+    /// All of it as it may be shown.
+    pub effective: Effective,
     layers: Layers,
 }
 
@@ -134,14 +142,15 @@ impl Source {
     ///
     /// As [`load`].
     pub fn reload(&self, running: &Config) -> Result<Reloaded, LoadError> {
-        let (Loaded { mut config, name: _, warnings }, layers) = read(&self.path, &self.environment)?;
+        let (Loaded { mut config, name: _, warnings, effective, files: _ }, layers) =
+            read(&self.path, &self.environment)?;
         let fixed = running.fixed_against(&config);
         if !fixed.is_empty() {
             let problem = |(key, message)| Problem::at(key, layers.origin(key), message);
             return Err(Problems(fixed.into_iter().map(problem).collect()).into());
         }
         config.spool.clone_from(&running.spool);
-        Ok(Reloaded { config, warnings, layers })
+        Ok(Reloaded { config, warnings, effective, layers })
     }
 }
 
@@ -152,10 +161,33 @@ impl Reloaded {
     }
 }
 
+fn read_text(path: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+}
+
 fn read(path: &Path, environment: &Environment) -> Result<(Loaded, Layers), LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     Ok(load_layers(&path.display().to_string(), &text, environment)?)
+}
+
+/// `admin.listen` of the configuration that [`load`] would read, or its default where there is none. What else is wrong
+/// with it does not matter, nor whether its secrets can be read.
+///
+/// # Errors
+///
+/// [`LoadError`] when there is a file that cannot be read, or when the address is none.
+pub fn admin_listen(named: Option<&Path>, environment: &Environment) -> Result<Listen, LoadError> {
+    let (name, text) = match find_file(named) {
+        Ok(path) => (path.display().to_string(), read_text(&path)?),
+        Err(_) => (String::new(), String::new()),
+    };
+    let file = Layer::from_toml(&name, &text).map_err(Problems)?;
+    let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
+    let (raw, _) = extract(&mut layers);
+    let address = raw.admin.listen.parse().map(Listen::Address);
+    address.map_err(|_| {
+        Problems(vec![Problem::at("admin.listen", layers.origin("admin.listen"), ADDRESS_EXPECTED)]).into()
+    })
 }
 
 /// The configuration of `dev`: all defaults, and one secret. The listener's address and certificate are the
@@ -177,8 +209,8 @@ fn load_layers(name: &str, text: &str, environment: &Environment) -> Result<(Loa
     let mut layers = Layers(vec![file, Layer::from_environment(&environment.variables)]);
     let (raw, problems) = extract(&mut layers);
     let problems = without_references(problems, &raw);
-    let loaded = resolve(raw, &layers, environment, problems)?;
-    Ok((Loaded { name: name.to_owned(), ..loaded }, layers))
+    let loaded = resolve(name, raw, &layers, environment, problems)?;
+    Ok((loaded, layers))
 }
 
 /// Merges the layers. Serde stops at the first mistake; taking the key it stumbled over out of its layer and
@@ -205,7 +237,8 @@ fn extract(layers: &mut Layers) -> (Raw, Vec<Problem>) {
 
 /// A variable named by `{ env = "…" }` is a secret's, whatever its name, and no mistyped key.
 fn without_references(mut problems: Vec<Problem>, raw: &Raw) -> Vec<Problem> {
-    let secrets = raw.client_states.iter().filter_map(|entry| entry.secret.as_ref()).chain(&raw.broker.urls);
+    let secrets = raw.client_states.iter().filter_map(|entry| entry.secret.as_ref());
+    let secrets = secrets.chain(&raw.broker.urls).chain(raw.traces.headers.values());
     for secret in secrets {
         if let RawSecret::Reference(SecretReference::Env(variable)) = secret {
             problems.retain(|problem| problem.origin != *variable);

@@ -49,6 +49,7 @@ pub(super) fn describe(kind: &Kind) -> String {
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
             let expected = match expected.as_str() {
                 "usize" | "u64" => "a whole number",
+                "f64" => "a number",
                 "a sequence" => "a list, such as [\"a\", \"b\"]",
                 other if other.starts_with("enum ") => "a string",
                 other => other,

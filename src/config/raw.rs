@@ -2,12 +2,16 @@
 //!
 //! `config.toml` at the top of the project documents every key; a test holds it equal to the defaults here.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::masked_urls;
+pub(super) use super::values::{RawSecret, SecretReference, Size, Time};
 
 /// The whole file.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) server: RawServer,
@@ -16,13 +20,15 @@ pub(super) struct Raw {
     pub(super) spool: RawSpool,
     pub(super) admin: RawAdmin,
     pub(super) log: RawLog,
+    pub(super) traces: RawTraces,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawServer {
     pub(super) listen: Vec<String>,
     pub(super) paths: Vec<String>,
+    pub(super) public_url: Option<String>,
     pub(super) answer_within: Time,
     pub(super) stop_within: Time,
     pub(super) client_address: ClientAddress,
@@ -33,7 +39,7 @@ pub(super) struct RawServer {
 }
 
 /// `server.client_address`: who tells where a client is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAddress {
     /// The connection itself.
@@ -46,7 +52,7 @@ pub enum ClientAddress {
     XForwardedFor,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawTls {
     pub(super) mode: TlsMode,
@@ -64,7 +70,7 @@ pub(super) struct RawTls {
 }
 
 /// One `[[server.tls.certificates]]` table.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawPair {
     pub(super) certificate: Option<PathBuf>,
@@ -72,7 +78,7 @@ pub(super) struct RawPair {
 }
 
 /// `server.tls.mode`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TlsMode {
     Files,
@@ -81,7 +87,7 @@ pub(super) enum TlsMode {
 }
 
 /// `server.tls.unknown_host`: what a client sees that asks for a host we have no certificate of, or for none.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownHost {
     /// The first certificate.
@@ -90,7 +96,7 @@ pub enum UnknownHost {
     Refuse,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSources {
     pub(super) mode: SourcesMode,
@@ -99,7 +105,7 @@ pub(super) struct RawSources {
 }
 
 /// `server.sources.mode`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourcesMode {
     /// Everybody is served.
@@ -110,14 +116,18 @@ pub enum SourcesMode {
     Enforce,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub(super) body: Size,
     pub(super) bytes_in_flight: Size,
+    #[schemars(range(min = 1))]
     pub(super) items: usize,
+    #[schemars(range(min = 1))]
     pub(super) connections: usize,
+    #[schemars(range(min = 1))]
     pub(super) connections_per_address: usize,
+    #[schemars(range(min = 1))]
     pub(super) handshakes: usize,
     pub(super) handshake_within: Time,
     pub(super) header_within: Time,
@@ -128,18 +138,20 @@ pub(super) struct RawLimits {
 
 /// One `[[client_states]]` table. Name and secret are optional here so that their absence is one problem
 /// among all the others.
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawClientState {
     pub(super) name: Option<String>,
     pub(super) secret: Option<RawSecret>,
     pub(super) subscriptions: Vec<String>,
     pub(super) tenants: Vec<String>,
+    pub(super) silent_after: Option<Time>,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawBroker {
+    #[serde(serialize_with = "masked_urls")]
     pub(super) urls: Vec<RawSecret>,
     pub(super) exchange: String,
     pub(super) queue: String,
@@ -150,13 +162,15 @@ pub(super) struct RawBroker {
     pub(super) confirm_within: Time,
     pub(super) connect_within: Time,
     pub(super) quarantine: bool,
+    #[schemars(range(min = 1))]
     pub(super) channels: usize,
+    #[schemars(range(min = 1))]
     pub(super) in_flight_messages: usize,
     pub(super) in_flight_bytes: Size,
     pub(super) tls: RawBrokerTls,
 }
 
-#[derive(Debug, Default, Deserialize, PartialEq)]
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawBrokerTls {
     pub(super) ca_file: Option<PathBuf>,
@@ -165,7 +179,7 @@ pub(super) struct RawBrokerTls {
 }
 
 /// `broker.queue_type`: the value of RabbitMQ's `x-queue-type`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueType {
     /// Replicated by Raft: RabbitMQ's queue for data that matters.
@@ -177,7 +191,7 @@ pub enum QueueType {
 }
 
 /// `broker.client_state`: what becomes of the item's `clientState` in the message.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientStatePolicy {
     /// The item passes byte for byte.
@@ -186,7 +200,7 @@ pub enum ClientStatePolicy {
     Redact,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawSpool {
     pub(super) directory: PathBuf,
@@ -194,13 +208,13 @@ pub(super) struct RawSpool {
     pub(super) set_aside_after: Time,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawAdmin {
     pub(super) listen: String,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLog {
     pub(super) level: LogLevel,
@@ -208,7 +222,7 @@ pub(super) struct RawLog {
 }
 
 /// `log.level`: the least important events that are still written.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Someone must act.
@@ -222,7 +236,7 @@ pub enum LogLevel {
 }
 
 /// `log.format`.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Journald when systemd has connected standard error to it, else text.
@@ -235,61 +249,13 @@ pub enum LogFormat {
     Journald,
 }
 
-/// A secret, or where to find it.
-#[derive(Clone, Deserialize, PartialEq)]
-#[serde(
-    untagged,
-    expecting = "expected a string or one of { file = \"…\" }, { env = \"…\" }, { credential = \"…\" }"
-)]
-pub(super) enum RawSecret {
-    Value(String),
-    Reference(SecretReference),
-}
-
-/// Where a secret lies.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum SecretReference {
-    /// A file; one newline at its end is not part of the secret.
-    File(PathBuf),
-    /// An environment variable.
-    Env(String),
-    /// A systemd credential (`LoadCredential=`), by name.
-    Credential(String),
-}
-
-impl std::fmt::Debug for RawSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Value(_) => f.write_str("[secret]"),
-            Self::Reference(reference) => reference.fmt(f),
-        }
-    }
-}
-
-/// A duration with its unit, as in `"1500ms"` or `"2s"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Time(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTED: &str = "expected a duration with its unit, such as \"1500ms\" or \"2s\"";
-        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
-        humantime::parse_duration(&text).map(Self).map_err(|_| de::Error::custom(EXPECTED))
-    }
-}
-
-/// A number of bytes with its unit, as in `"4MiB"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Size(pub(super) u64);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTED: &str = "expected a size with its unit, such as \"64KiB\" or \"4MiB\"";
-        let text = String::deserialize(deserializer).map_err(|_| de::Error::custom(EXPECTED))?;
-        let size = text.parse::<bytesize::ByteSize>().map_err(|_| de::Error::custom(EXPECTED))?;
-        Ok(Self(size.as_u64()))
-    }
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawTraces {
+    pub(super) sample: f64,
+    pub(super) endpoint: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) headers: BTreeMap<String, RawSecret>,
 }
 
 impl Default for RawServer {
@@ -297,6 +263,7 @@ impl Default for RawServer {
         Self {
             listen: vec!["[::]:8443".to_owned()],
             paths: vec!["/graph/notifications".to_owned(), "/graph/lifecycle".to_owned()],
+            public_url: None,
             answer_within: Time(Duration::from_millis(2_500)),
             stop_within: Time(Duration::from_secs(20)),
             client_address: ClientAddress::Connection,
@@ -391,5 +358,11 @@ impl Default for RawAdmin {
 impl Default for RawLog {
     fn default() -> Self {
         Self { level: LogLevel::Info, format: LogFormat::Auto }
+    }
+}
+
+impl Default for RawTraces {
+    fn default() -> Self {
+        Self { sample: 1.0, endpoint: None, ca_file: None, headers: BTreeMap::new() }
     }
 }

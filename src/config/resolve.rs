@@ -1,23 +1,33 @@
 //! From [`Raw`] to [`Config`]: every value checked, every secret fetched, every problem noted.
 
+mod edge;
+
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use hyper::{
+    HeaderMap, Uri,
+    header::{HeaderName, HeaderValue},
+};
+
+use self::edge::is_mail_address;
 use super::{
-    Acme, Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientAddress, ClientState, Config,
-    Environment, Limits, Listen, Loaded, Log, PairFiles, Server, Sources, SourcesMode, Spool, Tls, TlsSource,
-    Topology,
+    Acme, Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientAddress, ClientState, Collector, Config,
+    Content, Environment, Limits, Listen, Loaded, Log, NamedFile, PairFiles, Server, Sources, SourcesMode,
+    Spool, Tls, TlsSource, Topology, Traces,
+    effective::Effective,
     layers::Layers,
     problem::{Problem, Problems},
     raw::{
         Raw, RawBroker, RawBrokerTls, RawClientState, RawLimits, RawPair, RawSecret, RawServer, RawSources,
-        RawSpool, RawTls, SecretReference, Size, Time, TlsMode,
+        RawSpool, RawTls, RawTraces, SecretReference, Size, Time, TlsMode,
     },
+    values::is_masked,
 };
 use crate::{
     envelope::routing::Template,
@@ -26,30 +36,47 @@ use crate::{
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
+    trace::Sample,
 };
 
 /// Checks the whole of `raw`. `problems` holds what was already found; a key is blamed once.
 pub(super) fn resolve(
+    name: &str,
     raw: Raw,
     layers: &Layers,
     environment: &Environment,
     problems: Vec<Problem>,
 ) -> Result<Loaded, Problems> {
-    let mut resolver = Resolver { layers, environment, problems, warnings: Vec::new() };
+    let effective = Effective::of(&raw, layers);
+    let mut resolver = Resolver {
+        layers,
+        environment,
+        problems,
+        warnings: Vec::new(),
+        files: Vec::new(),
+        holds_secret: false,
+    };
     let server = resolver.server(raw.server);
     let client_states = resolver.client_states(raw.client_states);
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
     let spool = resolver.spool(raw.spool, server.limits.bytes_in_flight);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
-    if admin.listen.port() != 0 && server.listen.contains(&Listen::Address(admin.listen)) {
-        resolver.problem("admin.listen", "the public listener has this address: choose another");
-    }
+    resolver.listeners(&server, admin.listen);
+    let content = if resolver.holds_secret { Content::Secret } else { Content::Public };
+    resolver.files.insert(0, NamedFile { key: String::new(), path: name.into(), content });
     let log = Log { level: raw.log.level, format: raw.log.format };
+    let traces = resolver.traces(raw.traces);
     if !resolver.problems.is_empty() {
         return Err(Problems(resolver.problems));
     }
-    let config = Config { server, client_states, broker, spool, admin, log };
-    Ok(Loaded { config, name: String::new(), warnings: resolver.warnings })
+    let config = Config { server, client_states, broker, spool, admin, log, traces };
+    Ok(Loaded {
+        config,
+        name: name.to_owned(),
+        warnings: resolver.warnings,
+        effective,
+        files: resolver.files,
+    })
 }
 
 struct Resolver<'a> {
@@ -57,6 +84,9 @@ struct Resolver<'a> {
     environment: &'a Environment,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    files: Vec<NamedFile>,
+    /// Whether a secret stands in the file itself.
+    holds_secret: bool,
 }
 
 impl Resolver<'_> {
@@ -69,6 +99,7 @@ impl Resolver<'_> {
             self.problem("server.listen", "name at least one address, such as \"[::]:8443\"");
         }
         self.paths(&raw.paths);
+        let public_url = self.public_url(raw.public_url.as_deref(), &raw.paths);
         let answer_within = self.time("server.answer_within", raw.answer_within);
         if answer_within >= GRAPH_WAITS {
             self.warning("server.answer_within", "Graph waits 3 s; answers after that count as failures");
@@ -94,6 +125,7 @@ impl Resolver<'_> {
         Server {
             listen,
             paths: raw.paths,
+            public_url,
             answer_within,
             stop_within: self.time("server.stop_within", raw.stop_within),
             client_address: raw.client_address,
@@ -127,10 +159,15 @@ impl Resolver<'_> {
 
     fn sources(&mut self, raw: &RawSources) -> Sources {
         let mut networks = self.networks("server.sources.networks", &raw.networks);
-        if let Some(text) = self.file("server.sources.file", raw.file.as_deref())
+        if let Some((path, text)) =
+            raw.file.as_deref().and_then(|path| Some((path, self.file("server.sources.file", Some(path))?)))
             && let Err(line) = networks.add_list(&text)
         {
-            self.problem("server.sources.file", format!("line {line} is neither an address nor a network"));
+            let message = format!("{}:{line}: neither an address nor a network", path.display());
+            self.problem("server.sources.file", message);
+        }
+        if raw.mode == SourcesMode::Off && !networks.is_empty() {
+            self.warning("server.sources", "addresses are listed, but mode = \"off\" looks at none");
         }
         if raw.mode != SourcesMode::Off && networks.is_empty() {
             self.problem("server.sources", "no network is named: nobody would be let in");
@@ -159,6 +196,7 @@ impl Resolver<'_> {
     }
 
     fn tls(&mut self, raw: RawTls) -> Tls {
+        self.idle_tls_keys(&raw);
         let unknown_host = raw.unknown_host;
         let client_ca = self.client_ca(&raw);
         let source = match raw.mode {
@@ -200,6 +238,14 @@ impl Resolver<'_> {
                 }
             }
         }
+        for (index, PairFiles { certificate, private_key }) in pairs.iter().enumerate() {
+            let table = match index.checked_sub(1) {
+                None => "server.tls".to_owned(),
+                Some(index) => format!("server.tls.certificates.{index}"),
+            };
+            self.named(&format!("{table}.certificate"), certificate, Content::Public);
+            self.named(&format!("{table}.private_key"), private_key, Content::Secret);
+        }
         pairs
     }
 
@@ -231,6 +277,9 @@ impl Resolver<'_> {
             true => contact,
             false => format!("mailto:{contact}"),
         });
+        if contact.as_deref().is_some_and(|contact| !is_mail_address(contact)) {
+            self.problem("server.tls.contact", "expected an address such as \"ops@example.com\"");
+        }
         let http_listen = raw.http_listen.filter(|address| !address.is_empty());
         Acme {
             domains,
@@ -282,6 +331,8 @@ impl Resolver<'_> {
         for (index, entry) in raw.into_iter().enumerate() {
             let key = format!("client_states.{index}");
             let name = self.name(&key, entry.name.unwrap_or_default(), &mut names);
+            let silent_after =
+                entry.silent_after.map(|time| self.quiet(&format!("{key}.silent_after"), time));
             let Some(secret) = self.client_state_secret(&format!("{key}.secret"), entry.secret) else {
                 continue;
             };
@@ -295,6 +346,7 @@ impl Resolver<'_> {
                 secret,
                 subscriptions: entry.subscriptions.into_iter().map(SubscriptionId::from).collect(),
                 tenants: entry.tenants.into_iter().map(TenantId::from).collect(),
+                silent_after,
             });
         }
         entries
@@ -341,6 +393,7 @@ impl Resolver<'_> {
                 Err(message) => self.problem(&key, message),
             }
         }
+        let is_plain = urls.iter().all(|url| !url.is_encrypted());
         if urls.is_empty() {
             self.problem("broker.urls", "name at least one, such as \"amqp://user:password@host:5672/%2f\"");
         }
@@ -376,7 +429,7 @@ impl Resolver<'_> {
                 IN_FLIGHT_MAX,
             ),
             in_flight_bytes,
-            tls: self.broker_tls(&raw.tls),
+            tls: self.broker_tls(&raw.tls, is_plain),
         }
     }
 
@@ -388,10 +441,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn broker_tls(&mut self, raw: &RawBrokerTls) -> BrokerTls {
+    fn broker_tls(&mut self, raw: &RawBrokerTls, is_plain: bool) -> BrokerTls {
+        if is_plain && *raw != RawBrokerTls::default() {
+            self.warning("broker.tls", "has no effect: no URL of broker.urls is amqps://");
+        }
         let ca = self.file("broker.tls.ca_file", raw.ca_file.as_deref());
         let certificate = self.file("broker.tls.certificate", raw.certificate.as_deref());
-        let private_key = self.file("broker.tls.private_key", raw.private_key.as_deref());
+        let private_key = self.file_of("broker.tls.private_key", raw.private_key.as_deref(), Content::Secret);
         if raw.certificate.is_some() != raw.private_key.is_some() {
             self.problem("broker.tls", "certificate and private_key go together");
         }
@@ -416,9 +472,66 @@ impl Resolver<'_> {
         Spool { directory: raw.directory, bytes_max, set_aside_after, waiting_bytes }
     }
 
+    fn traces(&mut self, raw: RawTraces) -> Traces {
+        let sample = Sample::ratio(raw.sample).unwrap_or_else(|| {
+            self.problem("traces.sample", "expected a ratio from 0 to 1");
+            Sample::ALL
+        });
+        let endpoint = raw.endpoint.filter(|endpoint| !endpoint.is_empty());
+        let headers = self.headers("traces.headers", raw.headers);
+        // It is read when it is needed; but that it is not there is better said now.
+        drop(self.file("traces.ca_file", raw.ca_file.as_deref()));
+        if endpoint.is_none() && (!headers.is_empty() || raw.ca_file.is_some()) {
+            self.warning("traces", "nothing is exported without traces.endpoint");
+        }
+        let endpoint = endpoint.and_then(|endpoint| {
+            let endpoint = collector_url(&endpoint);
+            endpoint.map_err(|message| self.problem("traces.endpoint", message)).ok()
+        });
+        if endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme_str() == Some("http")) {
+            if raw.ca_file.is_some() {
+                self.problem("traces.ca_file", "there is no TLS in http://");
+            }
+            if !headers.is_empty() {
+                self.warning("traces.endpoint", "the headers are sent without encryption");
+            }
+        }
+        let collector = endpoint.map(|endpoint| Collector { endpoint, ca_file: raw.ca_file, headers });
+        Traces { sample, collector }
+    }
+
+    fn headers(&mut self, key: &str, raw: BTreeMap<String, RawSecret>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in raw {
+            let key = format!("{key}.{name}");
+            let Some(value) = self.secret(&key, value) else { continue };
+            let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+            match parsed.zip(HeaderValue::from_str(value.expose()).ok()) {
+                Some((name, _)) if OUR_HEADERS.contains(&name.as_str()) => {
+                    self.problem(&key, "graphhook sets this header itself");
+                }
+                Some((name, mut value)) => {
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+                None => self.problem(&key, "expected a header's name and a value of printable characters"),
+            }
+        }
+        headers
+    }
+
     fn secret(&mut self, key: &str, raw: RawSecret) -> Option<Secret> {
         match raw {
-            RawSecret::Value(value) => Some(Secret::new(value)),
+            RawSecret::Value(value) if is_masked(&value) => {
+                self.problem(key, "this stands where a secret is not shown: write the secret itself");
+                None
+            }
+            RawSecret::Value(value) => {
+                // A URL without a user in it is no secret.
+                let is_secret = !key.starts_with("broker.urls.") || value.contains('@');
+                self.holds_secret |= is_secret && self.layers.is_in_file(key);
+                Some(Secret::new(value))
+            }
             RawSecret::Reference(SecretReference::File(path)) => self.secret_file(key, &path),
             RawSecret::Reference(SecretReference::Env(variable)) => {
                 let value = self.environment.get(&variable).map(|value| Secret::new(value.to_owned()));
@@ -437,18 +550,32 @@ impl Resolver<'_> {
                     self.problem(key, "a credential is named without a path");
                     return None;
                 }
-                self.secret_file(key, &PathBuf::from(directory).join(name))
+                // How that lies there is systemd's affair, and no mode of ours.
+                let text = self.read(key, &PathBuf::from(directory).join(name))?;
+                Some(secret_of(&text))
             }
         }
     }
 
     fn secret_file(&mut self, key: &str, path: &Path) -> Option<Secret> {
-        let text = self.file(key, Some(path))?;
-        Some(Secret::new(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+        self.file_of(key, Some(path), Content::Secret).map(|text| secret_of(&text))
     }
 
     fn file(&mut self, key: &str, path: Option<&Path>) -> Option<String> {
+        self.file_of(key, path, Content::Public)
+    }
+
+    fn named(&mut self, key: &str, path: &Path, content: Content) {
+        self.files.push(NamedFile { key: key.to_owned(), path: path.to_owned(), content });
+    }
+
+    fn file_of(&mut self, key: &str, path: Option<&Path>, content: Content) -> Option<String> {
         let path = path?;
+        self.named(key, path, content);
+        self.read(key, path)
+    }
+
+    fn read(&mut self, key: &str, path: &Path) -> Option<String> {
         match fs::read_to_string(path) {
             Ok(text) => Some(text),
             Err(error) => {
@@ -460,7 +587,7 @@ impl Resolver<'_> {
 
     fn address(&mut self, key: &str, text: &str) -> SocketAddr {
         text.parse().unwrap_or_else(|_| {
-            self.problem(key, "expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"");
+            self.problem(key, ADDRESS_EXPECTED);
             SocketAddr::from(([0, 0, 0, 0], 0))
         })
     }
@@ -468,6 +595,14 @@ impl Resolver<'_> {
     fn time(&mut self, key: &str, Time(time): Time) -> Duration {
         if time.is_zero() || time > TIME_MAX {
             self.problem(key, "expected more than 0 s and at most a day");
+        }
+        time
+    }
+
+    /// Some subscriptions speak a few times a year.
+    fn quiet(&mut self, key: &str, Time(time): Time) -> Duration {
+        if time.is_zero() || time > QUIET_MAX {
+            self.problem(key, "expected more than 0 s and at most 366 days");
         }
         time
     }
@@ -504,6 +639,11 @@ impl Resolver<'_> {
     }
 }
 
+/// One newline at the end of a file is not part of the secret.
+fn secret_of(text: &str) -> Secret {
+    Secret::new(text.strip_suffix('\n').unwrap_or(text).to_owned())
+}
+
 /// A name that an authority certifies: labels of letters, digits and hyphens (RFC 1123), at least two of them.
 fn is_domain(name: &str) -> bool {
     let is_label = |label: &str| {
@@ -513,6 +653,19 @@ fn is_domain(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
+}
+
+/// Checks a collector's URL. It is shown, so that nothing secret may stand in it.
+fn collector_url(text: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| EXPECTED_COLLECTOR)?;
+    let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !has_scheme || uri.host().is_none_or(str::is_empty) || uri.path() == "/" {
+        return Err(EXPECTED_COLLECTOR);
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) || uri.query().is_some() {
+        return Err("what is secret goes into traces.headers: a URL is shown");
+    }
+    Ok(uri)
 }
 
 /// Checks a broker URL. Its words never quote it: there is a password in it.
@@ -561,10 +714,18 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
     Ok(BrokerUrl { secret, host, port, shown })
 }
 
+pub(super) const ADDRESS_EXPECTED: &str =
+    "expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"";
+const EXPECTED_COLLECTOR: &str = "expected a URL with its path, such as \"http://127.0.0.1:4318/v1/traces\"";
+/// Headers of a request to a collector that are not for the configuration.
+const OUR_HEADERS: [&str; 6] =
+    ["connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"];
 /// Graph's patience for a first answer.
 const GRAPH_WAITS: Duration = Duration::from_secs(3);
 /// A day: longer waits are mistakes of unit.
 const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest `silent_after`.
+const QUIET_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The largest setting of a size.
 const SIZE_MAX: usize = 1 << 30;
 /// More connections than a process has file descriptors in any sane unit.

@@ -192,6 +192,23 @@ fn single_problems() {
     );
     check_problem("[broker]\nin_flight_bytes = \"1MiB\"", "broker.in_flight_bytes", "never fits");
     check_problem("[broker]\nchannels = 17", "broker.channels", "at most 16");
+    check_problem("[traces]\nsample = 1.5", "traces.sample", "from 0 to 1");
+    check_problem("[traces]\nsample = nan", "traces.sample", "from 0 to 1");
+    check_problem("[traces]\nsample = \"half\"", "traces.sample", "expected a number");
+    for endpoint in
+        ["collector:4318/v1/traces", "ftp://h/v1/traces", "http://h", "http://h/", "http:///v1/traces", "h h"]
+    {
+        check_problem(&format!("[traces]\nendpoint = \"{endpoint}\""), "traces.endpoint", "with its path");
+    }
+    check_problem("[traces]\nendpoint = \"http://u:p@h/v1/traces\"", "traces.endpoint", "traces.headers");
+    check_problem("[traces]\nendpoint = \"http://h/v1/traces?key=k\"", "traces.endpoint", "traces.headers");
+    check_problem(
+        "[traces]\nendpoint = \"https://h/t\"\nheaders = { Host = \"h\" }",
+        "traces.headers.Host",
+        "itself",
+    );
+    check_problem("[traces]\nheaders = { \"a b\" = \"c\" }", "traces.headers.a b", "a header's name");
+    check_problem("[traces]\nheaders = { a = \"b\\n\" }", "traces.headers.a", "printable");
     check_problem("[[client_states]]\nname = \"a\"", "client_states.0.secret", "missing");
     check_problem("[[client_states]]\nsecret = \"a\"", "client_states.0.name", "needs a name");
     check_problem("[[client_states]]\nname = \"a\"\nsecret = \"\"", "client_states.0.secret", "empty");
@@ -276,6 +293,87 @@ fn an_authority_is_kept_out_with_the_strangers() {
 }
 
 #[test]
+fn keys_without_effect_are_warnings() {
+    for (text, expected) in [
+        ("[server.tls]\ndomains = [\"a.example\"]\ncontact = \"\"", &["server.tls.domains"][..]),
+        (
+            "[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nprivate_key = \"/k\"",
+            &["server.tls.private_key"],
+        ),
+        (
+            "[server.tls]\nmode = \"off\"\ncache = \"/c\"\nunknown_host = \"refuse\"",
+            &["server.tls.cache", "server.tls.unknown_host", "server.tls.mode"],
+        ),
+        ("[server.sources]\nnetworks = [\"10.0.0.0/8\"]", &["server.sources"]),
+        ("[server]\npublic_url = \"https://a.example/elsewhere\"", &["server.public_url"]),
+        ("[server]\npublic_url = \"https://a.example/graph/lifecycle\"", &[]),
+    ] {
+        let loaded = load(&format!("{LEAST}{text}"), &[]).expect(text);
+        let keys: Vec<&str> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+        assert_eq!(keys, expected, "{text}");
+    }
+    assert_eq!(
+        load(&format!("{EXAMPLE}\n{LEAST}"), &[]).expect("right").warnings,
+        [],
+        "the shipped file has none"
+    );
+}
+
+#[test]
+fn listeners_that_take_each_others_place_are_refused() {
+    let acme = "[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\nhttp_listen = \"[::]:80\"\n";
+    check_problem(
+        "[server]\nlisten = [\"[::]:1\", \"127.0.0.1:1\"]",
+        "server.listen.1",
+        "server.listen.0 takes",
+    );
+    check_problem("[admin]\nlisten = \"127.0.0.1:8443\"", "admin.listen", "server.listen.0 takes");
+    let text = format!("{acme}[server]\nlisten = [\"0.0.0.0:80\"]");
+    check_problem(&text, "server.tls.http_listen", "server.listen.0 takes");
+    let text = format!("{acme}[admin]\nlisten = \"127.0.0.1:80\"");
+    check_problem(&text, "admin.listen", "server.tls.http_listen takes");
+}
+
+#[test]
+fn a_contact_is_an_address() {
+    let text = |contact: &str| {
+        format!("[server.tls]\nmode = \"acme\"\ndomains = [\"a.example\"]\ncontact = \"{contact}\"")
+    };
+    for wrong in ["ops", "tel:+49", "mailto:ops", "a@b@c", "a@b,c@d", "@example.com"] {
+        check_problem(&text(wrong), "server.tls.contact", "expected an address");
+    }
+    for right in ["ops@example.com", "mailto:ops@example.com", "ops@localhost"] {
+        load(&format!("{LEAST}{}", text(right)), &[]).expect(right);
+    }
+}
+
+#[test]
+fn files_are_kept_for_a_look_at_their_permissions() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| place.path().join(name);
+    std::fs::write(path("secret"), "correct horse battery\n").expect("written");
+    std::fs::write(path("networks"), "10.0.0.0/8\nnonsense\n").expect("written");
+    let text = format!("[[client_states]]\nname = \"a\"\nsecret = {{ file = {:?} }}\n", path("secret"));
+    let loaded = load(&text, &[]).expect("right");
+    let found: Vec<_> = loaded.files.iter().map(|file| (file.key.as_str(), file.content)).collect();
+    let expected = [
+        ("", Content::Public),
+        ("server.tls.certificate", Content::Public),
+        ("server.tls.private_key", Content::Secret),
+        ("client_states.0.secret", Content::Secret),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(load(LEAST, &[]).expect("right").files[0].content, Content::Secret, "it holds one itself");
+    let outside = [("GRAPHHOOK_CLIENT_STATES", "[{name=\"a\", secret=\"correct horse battery\"}]")];
+    assert_eq!(load("", &outside).expect("right").files[0].content, Content::Public);
+    let url = |user: &str| format!("{text}[broker]\nurls = [\"amqp://{user}h\"]");
+    assert_eq!(load(&url(""), &[]).expect("right").files[0].content, Content::Public);
+    assert_eq!(load(&url("u:p@"), &[]).expect("right").files[0].content, Content::Secret);
+    let sources = format!("[server.sources]\nfile = {:?}", path("networks"));
+    check_problem(&sources, "server.sources.file", "networks:2: neither an address nor a network");
+}
+
+#[test]
 fn broker_urls_are_shown_without_what_is_secret() {
     for (url, host, port, shown) in [
         ("amqp://u:hunter2@h", "h", 5672, "amqp://h:5672/%2f"),
@@ -311,6 +409,8 @@ fn what_takes_a_restart_is_found_and_the_rest_is_not() {
         assert_eq!(differing(live), [""; 0], "{live}");
     }
     assert_eq!(differing("[server.tls]\nmode = \"off\""), ["server.tls.mode"]);
+    assert_eq!(differing("[traces]\nsample = 0.5"), ["traces.sample"]);
+    assert_eq!(differing("[traces]\nendpoint = \"http://h/t\""), ["traces.endpoint"]);
     // The spool's share of memory was settled at the start, at 256 MiB.
     let large = "[server.limits]\nbody = \"300MiB\"\nbytes_in_flight = \"1GiB\"\n[broker]\nin_flight_bytes = \"1GiB\"";
     assert_eq!(differing(large), ["broker.in_flight_bytes", "server.limits.body"]);
@@ -318,8 +418,8 @@ fn what_takes_a_restart_is_found_and_the_rest_is_not() {
 
 #[test]
 fn nothing_prints_a_secret() {
-    let text =
-        "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n[broker]\nurls = [\"amqp://u:hunter2@h/\"]\n";
+    let text = "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n[broker]\nurls = [\"amqp://u:hunter2@h/\"]\n\
+         [traces]\nendpoint = \"https://h/t\"\nheaders = { Authorization = \"hunter2\" }\n";
     let loaded = load(text, &[]).expect("right");
     let raw: Raw = toml::from_str(text).expect("TOML");
     let printed = format!("{loaded:?} {raw:?}");
@@ -339,6 +439,11 @@ fn nothing_prints_a_secret() {
         "[server]\nanswer_within = \"hunter2\"\n",
         "[log]\nlevel = \"hunter2\"\n",
         "client_states = \"hunter2\"\n",
+        "[traces]\nendpoint = \"https://u:hunter2@h/t\"\n",
+        "[traces]\nendpoint = \"https://h/t?hunter2\"\n",
+        "[traces]\nheaders = { Authorization = [\"hunter2\"] }\n",
+        "[traces]\nheaders = { Authorization = \"hunter2\\u0000\" }\n",
+        "[traces]\nheaders = \"hunter2\"\n",
         "[[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\nsecret = \"hunter2\"\n",
     ] {
         let lines = problems(wrong, &[]).join("\n");

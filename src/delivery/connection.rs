@@ -5,21 +5,22 @@
 //! flight is unsafe, and the next session is made anew, from the next URL, after a jittered pause.
 
 use std::{
+    mem,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::stream::StreamExt;
 use lapin::{Connection, Event};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Link,
     dial::ConnectError,
-    publisher::Signs,
+    publisher::{PublisherError, Signs},
     session::{Session, topology},
 };
 use crate::{
@@ -27,6 +28,8 @@ use crate::{
     config::{Broker, BrokerUrl},
     deadline::Deadline,
     error::Chain,
+    failpoint::{self, Point},
+    heart::{Heart, Hearts, Part},
     metrics::{Connect, Metrics},
     telemetry::Sparse,
 };
@@ -36,8 +39,24 @@ use crate::{
 pub struct Connector {
     broker: Broker,
     link: watch::Sender<Link>,
+    story: watch::Sender<Story>,
     metrics: Arc<Metrics>,
     returns: Sparse,
+    /// These keep the log readable: losses of the connection, and failures to make one, by URL.
+    losses: Sparse,
+    failures: Vec<Sparse>,
+    hearts: Hearts,
+}
+
+/// What has become of the connection so far, for the operator.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Since when it is up, blocked or down.
+    pub since: SystemTime,
+    /// The node that took us last, as it may be shown.
+    pub url: Option<String>,
+    /// What went wrong last, and when; never with a password.
+    pub last_error: Option<(SystemTime, String)>,
 }
 
 /// How a session ended.
@@ -47,24 +66,51 @@ enum End {
 }
 
 impl Connector {
-    pub(super) fn new(broker: Broker, link: watch::Sender<Link>, metrics: Arc<Metrics>) -> Self {
-        Self { broker, link, metrics, returns: Sparse::default() }
+    pub(super) fn new(
+        broker: Broker,
+        link: watch::Sender<Link>,
+        metrics: Arc<Metrics>,
+    ) -> (Self, watch::Receiver<Story>) {
+        let story = Story { since: SystemTime::now(), url: None, last_error: None };
+        let (story, told) = watch::channel(story);
+        let connector = Self {
+            failures: broker.urls.iter().map(|_| Sparse::every(STILL_AWAY)).collect(),
+            broker,
+            link,
+            story,
+            metrics,
+            returns: Sparse::default(),
+            losses: Sparse::default(),
+            hearts: Hearts::default(),
+        };
+        (connector, told)
+    }
+
+    /// Has its loop, and those of its publishers, watched.
+    #[must_use]
+    pub fn listened_to(self, hearts: &Hearts) -> Self {
+        Self { hearts: hearts.clone(), ..self }
     }
 
     /// Keeps a connection until `stop`, then lets what is in flight be confirmed and closes politely.
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
-        for url in self.broker.urls.iter().cycle() {
+        let mut heart = self.hearts.heart(Part::Connector);
+        for (url, failures) in self.broker.urls.iter().zip(&self.failures).cycle() {
             let begun = Instant::now();
             let session = tokio::select! {
-                session = Session::open(url, &self.broker, Arc::clone(&self.metrics)) => session,
+                // Each of its steps has a deadline.
+                session = Session::open(url, &self.broker, Arc::clone(&self.metrics), &self.hearts) => session,
                 () = stop.cancelled() => return,
+                never = heart.wait() => match never {},
             };
             match session {
                 Ok(session) => {
                     self.metrics.connects.count(Connect::Ready);
-                    info!(broker = %url.shown, "broker connected");
-                    if let End::Stopped = self.keep(session, &stop).await {
+                    let others: u64 = self.failures.iter().map(Sparse::renew).sum();
+                    info!(broker = %url.shown, others, "broker connected");
+                    self.story.send_modify(|story| story.url = Some(url.shown.clone()));
+                    if let End::Stopped = self.keep(session, &mut heart, &stop).await {
                         return;
                     }
                     if begun.elapsed() > STABLE {
@@ -73,28 +119,33 @@ impl Connector {
                 }
                 Err(error) => {
                     self.metrics.connects.count(Connect::Failed);
-                    warn!(broker = %url.shown, error = %Chain(&error), "broker not connected");
+                    complain(url, &error, failures);
+                    self.note(format!("{}: {}", url.shown, Chain(&error)));
                 }
             }
             tokio::select! {
                 () = backoff.pause() => {}
                 () = stop.cancelled() => return,
+                never = heart.wait() => match never {},
             }
         }
     }
 
     /// Offers a session to the requests until it breaks or the daemon stops.
-    async fn keep(&self, mut session: Session, stop: &CancellationToken) -> End {
+    async fn keep(&self, mut session: Session, heart: &mut Heart, stop: &CancellationToken) -> End {
         self.show(Link::Up(Arc::clone(&session.senders)));
         let signs = Arc::clone(&session.signs);
         let end = {
             let Session { connection, events, publishers, senders, .. } = &mut session;
             let mut topology = pin!(self.watch_topology(connection, &signs));
             loop {
+                heart.beat();
+                failpoint::reached(Point::ConnectorTurns);
                 tokio::select! {
                     event = events.next() => match event {
                         Some(Event::ConnectionBlocked(reason)) => {
-                            warn!(%reason, "the broker blocks publishing");
+                            warn!(event = "broker_blocked", %reason, "the broker blocks publishing");
+                            self.note(format!("the broker blocks publishing: {reason}"));
                             signs.blocked.store(true, Ordering::Relaxed);
                             self.show(Link::Blocked);
                         }
@@ -108,25 +159,32 @@ impl Connector {
                             debug!(error = %Chain(&error), "a channel closed");
                         }
                         Some(Event::Error(error)) => {
-                            warn!(error = %Chain(&error), "broker connection lost");
+                            if let Some(others) = self.losses.pass(Instant::now().into_std()) {
+                                warn!(event = "broker_connection_lost", error = %Chain(&error), others, "broker connection lost");
+                            }
+                            self.note(format!("connection lost: {}", Chain(&error)));
                             break End::Broken;
                         }
                         Some(event) => debug!(?event, "broker connection"),
                         None => break End::Broken,
                     },
                     Some(ended) = publishers.join_next() => {
-                        match ended {
-                            Ok(Ok(())) => warn!("a publisher ended by itself"),
-                            Ok(Err(error)) => warn!(error = %Chain(&error), "a publisher gave up its channel"),
-                            Err(error) => tracing::error!(%error, "a publisher panicked"),
+                        if let Ok(Err(error)) = &ended {
+                            if let Some(code) = error.channel_close() {
+                                self.metrics.channel_closes.count(code);
+                            }
+                            self.note(format!("a publisher gave up its channel: {}", Chain(error)));
                         }
+                        self.tell_end(ended);
                         break End::Broken;
                     }
                     error = topology.as_mut() => {
-                        warn!(error = %Chain(&error), "the topology is gone");
+                        warn!(event = "topology_gone", error = %Chain(&error), "the topology is gone");
+                        self.note(format!("the topology is gone: {}", Chain(&error)));
                         break End::Broken;
                     }
                     () = stop.cancelled() => break End::Stopped,
+                    () = heart.idle() => {}
                 }
             }
         };
@@ -139,6 +197,18 @@ impl Connector {
         end
     }
 
+    /// Why a publisher has ended; with it goes the connection.
+    fn tell_end(&self, ended: Result<Result<(), PublisherError>, JoinError>) {
+        let Some(others) = self.losses.pass(Instant::now().into_std()) else { return };
+        match ended {
+            Ok(Ok(())) => warn!(event = "publisher_ended", others, "a publisher ended by itself"),
+            Ok(Err(error)) => {
+                warn!(event = "publisher_gave_up", error = %Chain(&error), others, "a publisher gave up its channel");
+            }
+            Err(error) => error!(event = "publisher_panicked", %error, others, "a publisher panicked"),
+        }
+    }
+
     /// Looks at the topology when messages come back; returns when it is gone and cannot be made again.
     async fn watch_topology(&self, connection: &Connection, signs: &Signs) -> ConnectError {
         let mut checked = Deadline::after(RECHECK_AFTER);
@@ -146,39 +216,43 @@ impl Connector {
             checked.passed().await;
             signs.unroutable.notified().await;
             if let Some(others) = self.returns.pass(Instant::now().into_std()) {
-                warn!(others, "the broker returns messages: no queue is bound for them");
+                warn!(
+                    event = "messages_returned",
+                    others, "the broker returns messages: no queue is bound for them"
+                );
             }
-            match topology(connection, &self.broker).await {
+            match topology(connection, &self.broker, &self.metrics).await {
                 Err(error) if !signs.blocked.load(Ordering::Relaxed) => return error,
                 Ok(()) | Err(_) => checked = Deadline::after(RECHECK_AFTER),
             }
         }
     }
 
+    fn note(&self, error: String) {
+        self.story.send_modify(|story| story.last_error = Some((SystemTime::now(), error)));
+    }
+
     fn show(&self, link: Link) {
+        if mem::discriminant(&*self.link.borrow()) != mem::discriminant(&link) {
+            self.story.send_modify(|story| story.since = SystemTime::now());
+        }
         self.metrics.connection_up.set(i64::from(matches!(link, Link::Up(_))));
-        self.metrics.connection_blocked.set(i64::from(matches!(link, Link::Blocked)));
+        let is_blocked = matches!(link, Link::Blocked);
+        self.metrics.connection_blocked.set(i64::from(is_blocked));
+        self.metrics.blocked.set(is_blocked, Instant::now().into_std());
         self.link.send_replace(link);
     }
 }
 
-/// Connects, checks the topology as `serve` would, and closes again.
-///
-/// # Errors
-///
-/// [`ConnectError`] says which step failed and why; it never holds a password.
-pub async fn probe(url: &BrokerUrl, broker: &Broker) -> Result<Probe, ConnectError> {
-    let session = Session::open(url, broker, Metrics::new()).await?;
-    let found = Probe { lacks_quarantine: broker.quarantine && !session.has_quarantine };
-    session.close().await;
-    Ok(found)
-}
-
-/// What a broker that can be used still lacks.
-#[derive(Clone, Copy, Debug)]
-pub struct Probe {
-    /// Refused items would only be counted.
-    pub lacks_quarantine: bool,
+/// Says it once when the broker is away, and then from time to time.
+fn complain(url: &BrokerUrl, error: &ConnectError, failures: &Sparse) {
+    let (broker, error) = (&url.shown, Chain(error));
+    match failures.pass(Instant::now().into_std()) {
+        Some(others) => {
+            warn!(event = "broker_not_connected", %broker, %error, others, "broker not connected")
+        }
+        None => debug!(%broker, %error, "broker not connected"),
+    }
 }
 
 /// Ceiling of the first pause between two tries.
@@ -187,5 +261,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
 /// A session that lasted this long was a success, and the pauses begin anew.
 const STABLE: Duration = Duration::from_secs(30);
+/// Time between two words about a broker that is still away.
+const STILL_AWAY: Duration = Duration::from_secs(60);
 /// Returned messages have the topology looked at, but no more often than this.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -38,7 +38,9 @@ use crate::{
     config::Broker,
     deadline::{Deadline, Elapsed},
     envelope::{Envelope, properties},
-    metrics::{Metrics, Publish},
+    failpoint::{self, Point},
+    heart::Heart,
+    metrics::{ChannelClose, Metrics, Publish},
     notification::id::MessageId,
 };
 
@@ -64,6 +66,14 @@ pub(super) enum PublisherError {
 }
 
 impl PublisherError {
+    /// The broker's reason, if it closed the channel and not the connection.
+    pub(super) fn channel_close(&self) -> Option<ChannelClose> {
+        match self {
+            Self::Closed(error) => channel_close(error),
+            Self::Unconfirmed | Self::NotConfirming | Self::Nameless => None,
+        }
+    }
+
     /// Whether the broker closed the channel, and not more, with an error of AMQP: a message may have been too
     /// large, or not allowed.
     fn is_about_the_message(&self) -> bool {
@@ -94,6 +104,7 @@ pub(super) struct Publisher {
     signs: Arc<Signs>,
     parcels: mpsc::Receiver<Parcel>,
     confirms: Confirms,
+    heart: Heart,
 }
 
 /// A publish whose confirm is known.
@@ -110,6 +121,7 @@ impl Publisher {
         broker: &Broker,
         metrics: Arc<Metrics>,
         signs: Arc<Signs>,
+        heart: Heart,
     ) -> (mpsc::Sender<Parcel>, Self) {
         // As wide as the room that requests share, and as the window of the replay: neither finds it full.
         let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
@@ -121,6 +133,7 @@ impl Publisher {
             signs,
             parcels,
             confirms: Confirms::default(),
+            heart,
         };
         (way, publisher)
     }
@@ -130,7 +143,9 @@ impl Publisher {
         let mut flights = FuturesUnordered::new();
         let drain = Drain::new();
         let mut open = true;
-        loop {
+        while open || !flights.is_empty() {
+            self.heart.beat();
+            failpoint::reached(Point::PublisherTurns);
             tokio::select! {
                 biased;
                 Some(first) = flights.next(), if !flights.is_empty() => {
@@ -152,9 +167,10 @@ impl Publisher {
                     }
                     None => open = false,
                 },
-                else => return Ok(()),
+                () = self.heart.idle() => {}
             }
         }
+        Ok(())
     }
 
     fn note_launch(&mut self, parcel: &Parcel) {
@@ -233,6 +249,12 @@ impl Publisher {
         self.metrics.publishes_in_flight.dec();
         self.metrics.publishes.count(result);
         self.metrics.confirm_duration.observe(took.as_secs_f64());
+        if verdict == Verdict::Confirmed
+            && let Some(received) = parcel.envelope.properties.received_at()
+        {
+            let since = SystemTime::now().duration_since(received).unwrap_or_default();
+            self.metrics.end_to_end.observe(since.as_secs_f64());
+        }
         if parcel.fate.send(fate).is_err() {
             debug!(message_id = %parcel.envelope.message_id.as_str(), ?took, "a confirm came after the answer");
         }
@@ -245,6 +267,30 @@ impl Drop for Publisher {
         let in_flight = self.confirms.len();
         self.metrics.publishes_in_flight.dec_by(in_flight as i64);
         self.metrics.publishes.count_many(Publish::Closed, in_flight + self.parcels.len());
+    }
+}
+
+/// The broker's reason, if it closed a channel and not the connection.
+pub(super) fn channel_close(error: &lapin::Error) -> Option<ChannelClose> {
+    if let ErrorKind::ProtocolError(error) = error.kind() {
+        return match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft_error(soft)),
+            AMQPErrorKind::Hard(_) => None,
+        };
+    }
+    // It was closed while nothing was in flight, and the reason is no longer at hand.
+    matches!(error.kind(), ErrorKind::InvalidChannelState(..)).then_some(ChannelClose::Other)
+}
+
+fn soft_error(error: &AMQPSoftError) -> ChannelClose {
+    match error {
+        AMQPSoftError::CONTENTTOOLARGE => ChannelClose::ContentTooLarge,
+        AMQPSoftError::NOCONSUMERS => ChannelClose::NoConsumers,
+        AMQPSoftError::ACCESSREFUSED => ChannelClose::AccessRefused,
+        AMQPSoftError::NOTFOUND => ChannelClose::NotFound,
+        AMQPSoftError::RESOURCELOCKED => ChannelClose::ResourceLocked,
+        AMQPSoftError::PRECONDITIONFAILED => ChannelClose::PreconditionFailed,
+        AMQPSoftError::NOROUTE => ChannelClose::Other,
     }
 }
 

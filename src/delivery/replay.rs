@@ -21,6 +21,11 @@ use crate::{
     backoff::Backoff,
     deadline::{Deadline, Elapsed},
     failpoint::{self, Point},
+    heart::{Hearts, Part},
+    trace::{
+        export::{Again, Tracer},
+        span::Fate as Ended,
+    },
 };
 
 /// The task that empties the spool, and settles what was confirmed late.
@@ -36,6 +41,8 @@ pub struct Replay {
     /// Failures since the last confirm.
     failures: usize,
     backoff: Backoff,
+    hearts: Hearts,
+    tracer: Tracer,
 }
 
 /// A message in flight.
@@ -46,6 +53,8 @@ struct Flight {
     bytes: Option<usize>,
     /// Nothing else of the replay was in flight.
     is_alone: bool,
+    /// If somebody collects its trace.
+    again: Option<Again>,
 }
 
 /// A message whose fate is known.
@@ -54,12 +63,34 @@ struct Landed {
     fate: Fate,
     bytes: Option<usize>,
     is_alone: bool,
+    again: Option<Again>,
 }
 
 impl Replay {
-    pub(super) fn new(spool: Spool, link: watch::Receiver<Link>, late: mpsc::Receiver<Late>) -> Self {
+    pub(super) fn new(
+        spool: Spool,
+        link: watch::Receiver<Link>,
+        late: mpsc::Receiver<Late>,
+        tracer: Tracer,
+    ) -> Self {
         let backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
-        Self { spool, link, late, in_flight: (0, 0), is_careful: false, failures: 0, backoff }
+        Self {
+            spool,
+            link,
+            late,
+            in_flight: (0, 0),
+            is_careful: false,
+            failures: 0,
+            backoff,
+            hearts: Hearts::default(),
+            tracer,
+        }
+    }
+
+    /// Has its loop watched.
+    #[must_use]
+    pub fn listened_to(self, hearts: &Hearts) -> Self {
+        Self { hearts: hearts.clone(), ..self }
     }
 
     /// Works until `stop`; then what is in flight has a moment to be confirmed.
@@ -68,7 +99,10 @@ impl Replay {
         let mut taken = pin!(batches(self.spool.clone(), self.link.clone(), limits).fuse());
         let mut flights = FuturesUnordered::new();
         let mut pause = Deadline::after(Duration::ZERO);
+        let mut heart = self.hearts.heart(Part::Replay);
         loop {
+            heart.beat();
+            failpoint::reached(Point::ReplayTurns);
             tokio::select! {
                 biased;
                 Some(landed) = flights.next(), if !flights.is_empty() => {
@@ -81,7 +115,7 @@ impl Replay {
                     width.send_replace(self.limit());
                 }
                 Some((held, fate)) = self.late.recv() => {
-                    flights.push(land(Flight { held, fate, bytes: None, is_alone: false }));
+                    flights.push(land(Flight { held, fate, bytes: None, is_alone: false, again: None }));
                 }
                 () = stop.cancelled() => break,
                 Some(batch) = async { pause.passed().await; taken.next().await }, if self.has_room() => {
@@ -90,6 +124,7 @@ impl Replay {
                         flights.extend(self.launch(outgoing, is_alone).map(land));
                     }
                 }
+                () = heart.idle() => {}
             }
         }
         let settled = async {
@@ -117,13 +152,22 @@ impl Replay {
         let Link::Up(senders) = &*self.link.borrow() else { return None };
         let (fate, told) = oneshot::channel();
         let bytes = envelope.body.len();
-        senders.replay.try_send(Parcel { envelope: Arc::new(envelope), fate, _room: None }).ok()?;
+        let envelope = Arc::new(envelope);
+        let again = self.tracer.again(&envelope);
+        senders.replay.try_send(Parcel { envelope, fate, _room: None }).ok()?;
         self.in_flight.0 += 1;
         self.in_flight.1 += bytes;
-        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone })
+        Some(Flight { held, fate: told, bytes: Some(bytes), is_alone, again })
     }
 
-    fn settle(&mut self, Landed { held, fate, bytes, is_alone }: Landed) {
+    fn settle(&mut self, Landed { held, fate, bytes, is_alone, again }: Landed) {
+        if let Some(again) = again {
+            match &fate {
+                Ok(()) => self.tracer.ended(again, Ended::Published),
+                // It stays where it is.
+                Err(cause) => self.tracer.ended(again, Ended::Spooled(cause)),
+            }
+        }
         if let Some(bytes) = bytes {
             self.in_flight.0 -= 1;
             self.in_flight.1 -= bytes;
@@ -153,8 +197,8 @@ impl Replay {
 }
 
 async fn land(flight: Flight) -> Landed {
-    let Flight { held, fate, bytes, is_alone } = flight;
-    Landed { held, fate: fate.await.unwrap_or(Err(Cause::Closed)), bytes, is_alone }
+    let Flight { held, fate, bytes, is_alone, again } = flight;
+    Landed { held, fate: fate.await.unwrap_or(Err(Cause::Closed)), bytes, is_alone, again }
 }
 
 /// What the spool gives while there is a broker. A batch is asked for when the stream is polled.

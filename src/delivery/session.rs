@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::{Broker, BrokerUrl},
     error::Chain,
+    heart::{Hearts, Part},
     metrics::Metrics,
 };
 
@@ -45,13 +46,14 @@ impl Session {
         url: &BrokerUrl,
         broker: &Broker,
         metrics: Arc<Metrics>,
+        hearts: &Hearts,
     ) -> Result<Self, ConnectError> {
         let within = broker.connect_within;
         let fuse = Fuse::default();
         let opened = async {
             let connection = dial(url, broker, &fuse).await?;
             let events = connection.events_listener().boxed();
-            topology(&connection, broker).await?;
+            topology(&connection, broker, &metrics).await?;
             let signs = Arc::<Signs>::default();
             let mut channels = Vec::with_capacity(broker.channels + 2);
             let mut publishers = JoinSet::new();
@@ -60,8 +62,9 @@ impl Session {
             for _ in 0..=broker.channels {
                 let channel = confirming_channel(&connection, within).await?;
                 channels.push(channel.clone());
+                let heart = hearts.heart(Part::Publisher);
                 let (way, publisher) =
-                    Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&signs));
+                    Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&signs), heart);
                 // Out of budget, tokio's timers wake whoever polls them: a publisher that takes all that is ready
                 // would never come to an end. Its loops end without a budget, for what is in flight is bounded.
                 publishers.spawn(unconstrained(publisher.run()));
@@ -97,8 +100,10 @@ impl Session {
         let closed = tokio::time::timeout(CLOSE_WITHIN, connection.close(200, "shutdown".into())).await;
         match closed {
             Ok(Ok(())) => info!("broker connection closed"),
-            Ok(Err(error)) => warn!(error = %Chain(&error), "the broker connection did not close politely"),
-            Err(_) => warn!("the broker did not close the connection in time"),
+            Ok(Err(error)) => {
+                warn!(event = "broker_close_failed", error = %Chain(&error), "the broker connection did not close politely")
+            }
+            Err(_) => warn!(event = "broker_close_late", "the broker did not close the connection in time"),
         }
         drop(channels);
         fuse.blow();
@@ -111,10 +116,25 @@ impl Session {
 }
 
 /// Declares or checks the topology, on a channel of its own: a failure would close any other.
-pub(super) async fn topology(connection: &Connection, broker: &Broker) -> Result<(), ConnectError> {
+pub(super) async fn topology(
+    connection: &Connection,
+    broker: &Broker,
+    metrics: &Metrics,
+) -> Result<(), ConnectError> {
     let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
     match tokio::time::timeout(broker.connect_within, establish(&channel, broker)).await {
-        Ok(established) => Ok(established?),
+        Ok(Ok(())) => {
+            metrics.topology_ok.set(1);
+            Ok(())
+        }
+        Ok(Err(error)) => {
+            // A connection that broke says nothing of what lies behind it.
+            if let Some(code) = error.channel_close() {
+                metrics.channel_closes.count(code);
+                metrics.topology_ok.set(0);
+            }
+            Err(error.into())
+        }
         Err(_) => Err(ConnectError::Slow { step: "the topology" }),
     }
 }
@@ -150,7 +170,7 @@ async fn open_quarantine(
             (Some(way), tasks)
         }
         Err(error) => {
-            warn!(error = %Chain(&error), "no quarantine: refused items are only counted");
+            warn!(event = "quarantine_unavailable", error = %Chain(&error), "no quarantine: refused items are only counted");
             (None, tasks)
         }
     }

@@ -33,7 +33,7 @@ use crate::{
     config,
     deadline::{Deadline, Elapsed},
     envelope::Envelope,
-    metrics::Metrics,
+    metrics::{Metrics, SpoolWrite},
 };
 
 /// The way to the spool.
@@ -99,6 +99,7 @@ struct Shared {
     room: Room,
     arrived: Notify,
     state: watch::Sender<State>,
+    metrics: Arc<Metrics>,
     is_stopping: AtomicBool,
 }
 
@@ -151,6 +152,7 @@ impl Spool {
             room: Room::new(COMMANDS_MAX, settings.waiting_bytes),
             arrived: Notify::new(),
             state: watch::Sender::new(State::Broken),
+            metrics: Arc::clone(&metrics),
             is_stopping: AtomicBool::new(false),
         });
         let keeper = Keeper::new(settings, commands, Arc::clone(&shared), metrics)?;
@@ -168,6 +170,16 @@ impl Spool {
     ///
     /// As after `Slow`.
     pub async fn append(&self, messages: Vec<Stowed>, owed: Deadline) -> Result<Vec<Option<Held>>, Refused> {
+        let many = messages.len();
+        let appended = self.try_append(messages, owed).await;
+        if appended.as_ref().is_err_and(|why| *why == Refused::Slow) {
+            // Of everything else the keeper keeps count.
+            self.0.metrics.spool_writes.count_many(SpoolWrite::Slow, many);
+        }
+        appended
+    }
+
+    async fn try_append(&self, messages: Vec<Stowed>, owed: Deadline) -> Result<Vec<Option<Held>>, Refused> {
         let bytes = messages.iter().map(|message| message.record.bytes()).sum();
         let room = self.0.room.try_take(bytes).ok_or(Refused::Slow)?;
         let (reply, answer) = oneshot::channel();

@@ -6,8 +6,11 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use super::publisher::short;
-use crate::config::{Broker, QueueType, Topology};
+use super::publisher::{channel_close, short};
+use crate::{
+    config::{Broker, QueueType, Topology},
+    metrics::ChannelClose,
+};
 
 /// What follows the exchange's name in the name of the quarantine's exchange and queue.
 pub const QUARANTINE_SUFFIX: &str = ".refused";
@@ -20,6 +23,13 @@ pub struct TopologyError {
     name: String,
     #[source]
     source: lapin::Error,
+}
+
+impl TopologyError {
+    /// The broker's reason, if it closed the channel over it.
+    pub(super) fn channel_close(&self) -> Option<ChannelClose> {
+        channel_close(&self.source)
+    }
 }
 
 /// Declares or checks what consumers need. A failure closes the channel.

@@ -44,7 +44,7 @@ impl Arrival {
 impl Properties {
     /// Properties of an item, without the verdict on it.
     pub(super) fn of(notification: &Notification<'_>, arrival: Arrival) -> Self {
-        let mut headers = Vec::with_capacity(10);
+        let mut headers = Vec::with_capacity(12);
         let mut put = |name: &'static str, value: Option<&str>| {
             let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
             headers.extend(fits.map(|value| (name.into(), value.to_owned())));
@@ -60,6 +60,13 @@ impl Properties {
         headers.push((REQUEST_ID.into(), arrival.request.to_string()));
         let since = arrival.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self { kind: notification.kind, timestamp: since.as_secs(), headers }
+    }
+
+    /// When the item came, to the millisecond where the header is there.
+    pub fn received_at(&self) -> Option<SystemTime> {
+        let header = self.headers.iter().find(|(name, _)| name == RECEIVED_AT);
+        let exact = header.and_then(|(_, value)| humantime::parse_rfc3339(value).ok());
+        exact.or_else(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.timestamp)))
     }
 
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {

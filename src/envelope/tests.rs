@@ -15,10 +15,15 @@ fn arrival() -> Arrival {
 fn address(items: &str, template: &str, policy: ClientStatePolicy) -> Vec<Envelope> {
     let body = Bytes::from(format!(r#"{{"value":[{items}]}}"#));
     let secret = Secret::new("x".to_owned());
-    let table =
-        [ClientState { name: "ma il".to_owned(), secret, subscriptions: [].into(), tenants: [].into() }];
+    let table = [ClientState {
+        name: "ma il".to_owned(),
+        secret,
+        subscriptions: [].into(),
+        tenants: [].into(),
+        silent_after: None,
+    }];
     let verified = Verifier::new(&table).verify(Batch::parse(&body, 100).expect(items));
-    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, arrival())
+    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, arrival(), None)
 }
 
 fn envelope(members: &str) -> Envelope {

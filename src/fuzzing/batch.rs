@@ -132,6 +132,7 @@ pub(super) fn table() -> [ClientState; 3] {
         secret: Secret::new(format!("{name} {SECRET}")),
         subscriptions: subscriptions.iter().map(|id| (*id).to_owned().into()).collect(),
         tenants: tenants.iter().map(|id| (*id).to_owned().into()).collect(),
+        silent_after: None,
     };
     [entry("all", &[], &[]), entry("one", &["s-1"], &[]), entry("tenant", &["s-1", "s-2"], &["t-1"])]
 }
@@ -170,7 +171,7 @@ fn check_verdicts(verified: &Verified<'_>) {
 
 fn check_envelopes(verified: &Verified<'_>, body: &Bytes) {
     let arrival = Arrival::at(SystemTime::UNIX_EPOCH);
-    let address = |policy| Router::new(Template::default(), policy).address(verified, body, arrival);
+    let address = |policy| Router::new(Template::default(), policy).address(verified, body, arrival, None);
     let (kept, redacted) = (address(ClientStatePolicy::Keep), address(ClientStatePolicy::Redact));
     assert_eq!((kept.len(), redacted.len()), (verified.authentic().len(), verified.authentic().len()));
     for (item, (kept, redacted)) in verified.authentic().iter().zip(kept.iter().zip(&redacted)) {

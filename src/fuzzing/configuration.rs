@@ -112,7 +112,7 @@ fn check_loaded(loaded: &Loaded, text: &str, environment: &Environment, places: 
     if !places.may_be_quoted && !places.is_ordinary && !places.is_in_url {
         assert!(!format!("{loaded:?}").contains(CANARY), "a dump shows a secret");
     }
-    check_urls(&loaded.config);
+    check_urls(loaded);
     check_bounds(&loaded.config);
     if !environment.variables.keys().any(|name| name.starts_with("GRAPHHOOK_")) {
         check_values(&loaded.config, &text.parse().expect("it was loaded"));
@@ -120,11 +120,14 @@ fn check_loaded(loaded: &Loaded, text: &str, environment: &Environment, places: 
 }
 
 /// What is shown of a URL has nothing of what is before its host.
-fn check_urls(config: &Config) {
-    for url in &config.broker.urls {
+fn check_urls(Loaded { config, effective, .. }: &Loaded) {
+    let masked = effective.values["broker"]["urls"].as_array().expect("a list");
+    assert_eq!(masked.len(), config.broker.urls.len());
+    for (url, masked) in config.broker.urls.iter().zip(masked) {
         let Some((user, host)) = url.secret.expose().rsplit_once('@') else { continue };
         let is_secret = user.contains(CANARY) && !host.contains(CANARY);
-        assert!(!is_secret || !url.shown.contains(CANARY), "a password is shown");
+        let shown = [url.shown.as_str(), masked.as_str().unwrap_or_default()];
+        assert!(!is_secret || !shown.concat().contains(CANARY), "a password is shown");
     }
 }
 

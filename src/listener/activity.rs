@@ -13,8 +13,6 @@ pub(super) struct Activity(Arc<watch::Sender<Doing>>);
 /// What, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Doing {
-    /// It has carried no request yet, nor begun one.
-    New(Instant),
     /// Nothing that we know of: pings, window updates, silence.
     Idle(Instant),
     /// The head of a request has begun, and not ended.
@@ -29,14 +27,14 @@ pub(super) struct OpenRequest(Activity);
 impl Activity {
     /// A connection that has not said anything yet.
     pub(super) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Doing::New(Instant::now()))))
+        Self(Arc::new(watch::Sender::new(Doing::Idle(Instant::now()))))
     }
 
     /// A request has arrived.
     pub(super) fn request(&self) -> OpenRequest {
         self.0.send_modify(|doing| {
             *doing = match *doing {
-                Doing::New(_) | Doing::Idle(_) | Doing::Head(_) => Doing::Busy(1),
+                Doing::Idle(_) | Doing::Head(_) => Doing::Busy(1),
                 Doing::Busy(open) => Doing::Busy(open + 1),
             }
         });
@@ -46,7 +44,7 @@ impl Activity {
     /// The head of a request is being read. It counts from the first time that this is said of it.
     pub(super) fn head(&self) {
         self.0.send_if_modified(|doing| {
-            let is_new = matches!(doing, Doing::New(_) | Doing::Idle(_));
+            let is_new = matches!(doing, Doing::Idle(_));
             if is_new {
                 *doing = Doing::Head(Instant::now());
             }
@@ -57,14 +55,9 @@ impl Activity {
     /// Since when no request is being answered; `None` if one is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         match *self.0.borrow() {
-            Doing::New(since) | Doing::Idle(since) | Doing::Head(since) => Some(since),
+            Doing::Idle(since) | Doing::Head(since) => Some(since),
             Doing::Busy(_) => None,
         }
-    }
-
-    /// Whether no request has come yet.
-    pub(super) fn is_new(&self) -> bool {
-        matches!(*self.0.borrow(), Doing::New(_))
     }
 
     /// Waits until a request is being answered.
@@ -78,7 +71,7 @@ impl Activity {
         let mut doing = self.0.subscribe();
         loop {
             let due = match *doing.borrow_and_update() {
-                Doing::New(since) | Doing::Idle(since) => Some(Deadline::at(since + idle)),
+                Doing::Idle(since) => Some(Deadline::at(since + idle)),
                 Doing::Head(since) => Some(Deadline::at(since + head)),
                 Doing::Busy(_) => None,
             };
@@ -97,9 +90,7 @@ impl Drop for OpenRequest {
         self.0.0.send_modify(|doing| {
             *doing = match *doing {
                 Doing::Busy(open @ 2..) => Doing::Busy(open - 1),
-                Doing::Busy(_) | Doing::New(_) | Doing::Idle(_) | Doing::Head(_) => {
-                    Doing::Idle(Instant::now())
-                }
+                Doing::Busy(_) | Doing::Idle(_) | Doing::Head(_) => Doing::Idle(Instant::now()),
             }
         });
     }

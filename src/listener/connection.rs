@@ -5,7 +5,10 @@ use std::{
     io,
     net::IpAddr,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,6 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::CancellationToken};
@@ -37,8 +41,8 @@ use super::{
 use crate::{
     backoff::jittered,
     config::{ClientAddress, Limits},
-    deadline::Deadline,
-    metrics::ConnectionFailure,
+    deadline::{Deadline, Elapsed},
+    metrics::{ConnectionFailure, TlsHandshake},
     webhook::{Caller, Standing},
 };
 
@@ -54,7 +58,8 @@ pub(super) async fn serve(
     let owed = Deadline::after(guest.terms.limits.handshake_within);
     let begun = tokio::select! {
         begun = owed.limit(begin(stream, peer, &guest, shared)) => begun,
-        () = after_a_first_word(&stop, &guest.activity) => return,
+        // Whoever has been let in is served, also while we stop: nobody is turned away by an upgrade.
+        () = lingered(&stop) => return,
         () = guest.shown_out.cancelled() => return,
     };
     let failure = match begun {
@@ -65,16 +70,18 @@ pub(super) async fn serve(
         Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
         Ok(Err(Failure::NoProxy(error))) => {
             if let Some(others) = shared.no_proxy.pass(Instant::now()) {
-                warn!(client = peer.address().map(display), %error, others, "no connection: its PROXY header is missing or wrong");
+                warn!(event = "proxy_header_wrong", client = peer.address().map(display), %error, others, "no connection: its PROXY header is missing or wrong");
             }
             ConnectionFailure::Proxy
         }
         Ok(Err(Failure::Tls(error))) => {
             debug!(client = peer.address().map(display), %error, "no TLS handshake");
+            shared.metrics.tls_handshakes.count(TlsHandshake::Failed);
             ConnectionFailure::Tls
         }
         Err(_) => {
             debug!(client = peer.address().map(display), "the TLS handshake took too long");
+            shared.metrics.tls_handshakes.count(TlsHandshake::Timeout);
             ConnectionFailure::TlsTimeout
         }
     };
@@ -110,6 +117,11 @@ async fn begin(
     guest.begins_handshake();
     let stream = tls.accept(stream).await.map_err(Failure::Tls)?;
     guest.ends_handshake();
+    shared.metrics.tls_handshakes.count(match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsHandshake::Tls12,
+        // We offer no others.
+        Some(_) | None => TlsHandshake::Tls13,
+    });
     if is_challenge(&stream) {
         return Err(Failure::Challenge);
     }
@@ -154,6 +166,7 @@ async fn http<S>(
     let closing = stop.child_token();
     let (activity, limits) = (&guest.activity, &guest.terms.limits);
     let framing = Framing::new(activity.clone());
+    let has_begun = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let body = request.body().size_hint().exact().map_or(Body::Chunked, Body::Length);
         let is_by_the_letter = framing.follows(body);
@@ -164,6 +177,7 @@ async fn http<S>(
         }
         let (webhook, closing, guest) = (Arc::clone(&shared.webhook), closing.clone(), Arc::clone(guest));
         let request_is_open = activity.request();
+        has_begun.store(true, Ordering::Relaxed);
         async move {
             let answer = webhook.answer(request, caller).await;
             if answer.is_genuine {
@@ -178,9 +192,16 @@ async fn http<S>(
     });
     let io = TokioIo::new(Strict::new(stream, framing.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
+    let parting = async {
+        closing.cancelled().await;
+        // A client that has only just come has its first request on its lips.
+        if !has_begun.load(Ordering::Relaxed) {
+            let (Ok(()) | Err(Elapsed)) = Deadline::after(LINGER).limit(activity.busy()).await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
-        () = after_a_first_word(&closing, activity) => Err(LINGER),
+        () = parting => Err(LINGER),
         () = aged(activity, limits) => Err(LINGER),
         // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
         () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
@@ -210,15 +231,10 @@ async fn http<S>(
     }
 }
 
-/// Waits for the end of a connection that has been used, or until one that has not could have been. Who connected just
-/// before the stop was let in, and has a request in hand: nobody else can answer it, even if systemd keeps the socket open
-/// for our successor.
-async fn after_a_first_word(closing: &CancellationToken, activity: &Activity) {
-    closing.cancelled().await;
-    if activity.is_new() {
-        // Late or not, it ends now.
-        let (Ok(()) | Err(_)) = Deadline::after(LINGER).limit(activity.busy()).await;
-    }
+/// The daemon stops, and has done so for a while.
+async fn lingered(stop: &CancellationToken) {
+    stop.cancelled().await;
+    Deadline::after(LINGER).passed().await;
 }
 
 /// Waits until a connection is old, and has a request whose answer can say that it was the last: to close it between two
@@ -285,7 +301,8 @@ fn builder(limits: &Limits, version: Option<Version>) -> auto::Builder<TokioExec
     }
 }
 
-/// Time for the last answers of a connection to be read before it is dropped.
+/// Time for the last answers of a connection to be read before it is dropped; also for one that has just come, when the
+/// daemon stops, to say what it wants.
 const LINGER: Duration = Duration::from_secs(1);
 /// Longest head of a request; also the largest piece in which a body is read. Holds the longest token that is
 /// echoed when all of it is percent-encoded.

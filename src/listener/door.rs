@@ -96,6 +96,7 @@ impl Door {
     pub fn new(config: &Config, files_max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         if config.server.limits.connections_max > files_max {
             warn!(
+                event = "too_few_files",
                 connections = files_max,
                 "fewer connections than server.limits.connections: too few file descriptors"
             );
@@ -184,7 +185,12 @@ impl Door {
         }
         self.metrics.strangers.inc();
         if let Some(others) = self.strangers.pass(Instant::now()) {
-            warn!(client = client.map(display), others, "not one of server.sources");
+            warn!(
+                event = "source_not_listed",
+                client = client.map(display),
+                others,
+                "not one of server.sources"
+            );
         }
         *mode == SourcesMode::Log
     }

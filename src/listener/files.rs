@@ -20,10 +20,18 @@ impl Files {
         if current != maximum {
             match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
                 Ok(()) => limit = maximum,
-                Err(error) => warn!(%error, "the limit of file descriptors stays as it is"),
+                Err(error) => {
+                    warn!(event = "file_limit_stays", %error, "the limit of file descriptors stays as it is")
+                }
             }
         }
         Self::within(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+    }
+
+    /// What [`Files::raise`] would come to, and nothing is raised.
+    pub fn possible() -> Self {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        Self::within(maximum.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
     }
 
     fn within(limit: usize) -> Self {

@@ -117,7 +117,7 @@ impl Passed {
     ///
     /// # Errors
     ///
-    /// [`BindError`], named by the descriptor, for what is not a stream socket that listens.
+    /// [`BindError`], named by the descriptor, for what is not a stream socket that listens, and for a second "admin".
     pub fn take(environment: &Environment) -> Result<Self, BindError> {
         let mut passed = ListenFd::from_env();
         let names: Vec<&str> = environment.get("LISTEN_FDNAMES").unwrap_or_default().split(':').collect();
@@ -131,6 +131,15 @@ impl Passed {
             let listener = if name == "admin" { "admin" } else { "public" };
             info!(listener, address = socket.address(), systemd = name, "listening");
             match listener {
+                "admin" if sockets.admin.is_some() => {
+                    return Err(BindError {
+                        address: format!("socket {index} of systemd ({name})"),
+                        source: io::Error::new(
+                            io::ErrorKind::AlreadyExists,
+                            "there is one of this name already",
+                        ),
+                    });
+                }
                 "admin" => sockets.admin = Some(socket),
                 _ => sockets.public.push(socket),
             }

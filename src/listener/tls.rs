@@ -93,6 +93,17 @@ pub enum TlsError {
     NoTickets(#[source] rustls::Error),
 }
 
+impl TlsError {
+    /// Whether its words name the file already.
+    pub fn names_file(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } | Self::NotPem { .. } => true,
+            Self::NotX509 | Self::Mismatch(_) | Self::Expired | Self::NotYet | Self::Disordered => false,
+            Self::Nameless | Self::IssuerOutdated | Self::Untrusted(_) | Self::NoTickets(_) => false,
+        }
+    }
+}
+
 impl Identity {
     /// Reads both files.
     ///
@@ -112,6 +123,11 @@ impl Identity {
         let facts = Facts::of(&chain)?;
         let key = CertifiedKey::from_der(chain, key, &default_provider()).map_err(TlsError::Mismatch)?;
         Ok(Self { key: Arc::new(key), facts, file: None })
+    }
+
+    /// The certificate itself, as clients see it first.
+    pub fn leaf(&self) -> &[u8] {
+        self.key.cert.first().map_or(&[], |leaf| leaf)
     }
 
     /// Whether clients can be expected to trust it, and how long still; what runs is not given up for a pair that

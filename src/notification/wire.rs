@@ -84,6 +84,7 @@ macro_rules! keeps {
 keeps!(Item {
     id: "id",
     subscription_id: "subscriptionId",
+    subscription_end: "subscriptionExpirationDateTime",
     tenant_id: "tenantId",
     organization_id: "organizationId",
     client_state: "clientState",

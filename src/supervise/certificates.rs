@@ -122,7 +122,7 @@ impl Certificates {
     fn complain(&self, place: usize, why: &str) {
         self.metrics.tls_reloads.count(TlsReload::Refused);
         let file = self.watched[place].files.certificate.display();
-        error!(%file, error = why, "the new certificate cannot be served; the one before stays");
+        error!(event = "certificate_refused", %file, error = why, "the new certificate cannot be served; the one before stays");
     }
 
     /// It stays in its place: a client that does not trust it is no worse off than without any.
@@ -132,7 +132,7 @@ impl Certificates {
         {
             if watched.outlives(facts.validity(now) == Validity::Expired) {
                 let file = watched.files.certificate.display();
-                error!(%file, hosts = ?facts.hosts, "the certificate has expired; Graph does not deliver to it");
+                error!(event = "certificate_expired", %file, hosts = ?facts.hosts, "the certificate has expired; Graph does not deliver to it");
             }
         }
     }
@@ -158,7 +158,7 @@ fn first(files: &PairFiles) -> Result<(Identity, Watched), TlsError> {
     let watched = Watched::new(files.clone(), pem.digest()).told(matches!(fit, Err(TlsError::Expired)));
     if let Err(error) = fit {
         let (file, error) = (files.certificate.display(), Chain(&error));
-        error!(%file, hosts = ?identity.facts.hosts, %error, "Graph does not deliver to this certificate");
+        error!(event = "certificate_unfit", %file, hosts = ?identity.facts.hosts, %error, "Graph does not deliver to this certificate");
     }
     Ok((identity, watched))
 }

@@ -11,15 +11,17 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     certificates::{Candidate, Certificates},
     signals::Hangups,
-    systemd,
+    standing::View,
+    systemd::Systemd,
+    warn_of,
 };
 use crate::{
-    admin::{News, Reload},
+    admin::{InForce, News, Reload},
     blocking::off_thread,
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
@@ -46,6 +48,8 @@ pub(super) struct Reloader {
     pub(super) levels: Levels,
     pub(super) metrics: Arc<Metrics>,
     pub(super) news: watch::Sender<News>,
+    pub(super) systemd: Arc<Systemd>,
+    pub(super) view: Arc<View>,
 }
 
 /// A configuration that was checked whole, with the certificates and keys that come with it.
@@ -76,35 +80,43 @@ impl Reloader {
     }
 
     async fn reload(&mut self) {
-        systemd::reloading();
+        self.systemd.reloading().await;
         let at = SystemTime::now();
         let (source, running) = (Arc::clone(&self.source), Arc::clone(&self.config));
         let served = self.certificates.as_ref().map(Certificates::digests).unwrap_or_default();
-        let problems = match off_thread(move || prepare(&source, &running, &served)).await {
-            Ok(prepared) => {
-                self.adopt(prepared);
-                Vec::new()
-            }
-            Err(error) => problems(error),
+        let (changed, problems) = match off_thread(move || prepare(&source, &running, &served)).await {
+            Ok(prepared) => (self.adopt(prepared), Vec::new()),
+            Err(error) => (Vec::new(), problems(error)),
         };
         let is_taken = problems.is_empty();
         self.metrics.configured(at, is_taken);
-        let last_reload = Reload::new(at, is_taken, words(&problems));
         let refused_certificates = self.certificates.as_ref().map(Certificates::refused).unwrap_or_default();
-        self.news.send_replace(News { last_reload: Some(last_reload), refused_certificates });
-        systemd::reloaded(is_taken);
+        self.news.send_modify(|news| {
+            news.last_reload = Some(Reload::new(at, is_taken, words(&problems)));
+            news.refused_certificates = refused_certificates;
+        });
+        // Well or not: requests are answered.
+        self.systemd.ready(&self.view.line()).await;
         for problem in &problems {
-            error!(key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
+            error!(event = "reload_problem", key = %problem.key, origin = %problem.origin, "not reloaded: {}", problem.message);
         }
         if is_taken {
-            info!("configuration reloaded");
+            let hash = self.news.borrow().config.hash.clone();
+            info!(config = hash, keys = changed.join(" "), "configuration reloaded");
         } else {
-            error!(problems = problems.len(), "the configuration as it was stays in force, all of it");
+            error!(
+                event = "reload_refused",
+                problems = problems.len(),
+                "the configuration as it was stays in force, all of it"
+            );
         }
     }
 
-    /// The change itself: from here on nothing can fail, and nothing is waited for.
-    fn adopt(&mut self, Prepared { reloaded: Reloaded { config, warnings, .. }, pairs }: Prepared) {
+    /// The change itself: from here on nothing can fail, and nothing is waited for. Returns the keys that changed.
+    fn adopt(&mut self, prepared: Prepared) -> Vec<&'static str> {
+        let Prepared { reloaded: Reloaded { config, warnings, effective, .. }, pairs } = prepared;
+        let changed = self.config.changed_to(&config);
+        let in_force = InForce::new(&effective, &warnings);
         self.door.adopt(&config);
         self.webhook.adopt(&config);
         self.levels.set(config.log.level);
@@ -115,9 +127,11 @@ impl Reloader {
             (None, _) => {}
         }
         self.config = Arc::new(config);
-        for warning in warnings {
-            warn!(key = %warning.key, origin = %warning.origin, "{}", warning.message);
-        }
+        warn_of(&warnings);
+        let before = self.news.borrow().config.hash.clone();
+        self.metrics.in_force(&in_force.hash, in_force.warnings.len(), Some(&before));
+        self.news.send_modify(|news| news.config = in_force);
+        changed
     }
 
     async fn look(&mut self) {

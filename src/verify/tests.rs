@@ -9,6 +9,7 @@ fn entry(name: &str, secret: &str, subscriptions: &[&str], tenants: &[&str]) -> 
         secret: Secret::new(secret.to_owned()),
         subscriptions: subscriptions.iter().map(|id| SubscriptionId::from((*id).to_owned())).collect(),
         tenants: tenants.iter().map(|id| TenantId::from((*id).to_owned())).collect(),
+        silent_after: None,
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) enum Refusal {
     Broken,
     #[error("other bodies take all the memory")]
     NoRoom,
+    #[error("answering it failed by a mistake of ours")]
+    Failed,
     #[error(transparent)]
     NoBatch(BatchError),
     #[error(transparent)]
@@ -117,7 +119,8 @@ impl Reply {
                 | Refusal::TooLarge
                 | Refusal::TooSlow
                 | Refusal::Broken
-                | Refusal::NoRoom => true,
+                | Refusal::NoRoom
+                | Refusal::Failed => true,
                 Refusal::Stranger
                 | Refusal::NotFound
                 | Refusal::MethodNotAllowed(_)
@@ -140,6 +143,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable(_) | Self::NoRoom | Self::Crowding => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -176,6 +180,7 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         | Refusal::TooLarge
         | Refusal::TooSlow
         | Refusal::Broken
+        | Refusal::Failed
         | Refusal::NoBatch(_) => {}
     }
     response

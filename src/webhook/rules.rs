@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+
 use crate::{
-    config::{Config, Limits},
+    config::{ClientState, Config, Limits},
     envelope::Router,
+    metrics::Metrics,
     verify::Verifier,
 };
 
@@ -17,16 +20,20 @@ pub(super) struct Rules {
     pub(super) answer_within: Duration,
     pub(super) verifier: Verifier,
     pub(super) router: Router,
+    /// Genuine items of each entry of the table, in its order.
+    pub(super) genuine: Vec<Counter>,
 }
 
 impl Rules {
-    pub(super) fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config, metrics: &Metrics) -> Self {
+        let counter = |state: &ClientState| metrics.client_states.verified(&state.name);
         Self {
             paths: config.server.paths.clone(),
             limits: config.server.limits,
             answer_within: config.server.answer_within,
             verifier: Verifier::new(&config.client_states),
             router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
+            genuine: config.client_states.iter().map(counter).collect(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The books of one request.
 
+use super::rules::Rules;
 use crate::{
     delivery::Receipts,
     metrics::{Metrics, Outcome},
+    notification::lifecycle::{Event, Kind},
     verify::Verified,
 };
 
@@ -17,8 +19,16 @@ pub(super) struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     /// Counts what was received, now that the verdicts are known.
-    pub(super) fn of(verified: &Verified<'_>, metrics: &'a Metrics) -> Self {
+    pub(super) fn of(verified: &Verified<'_>, rules: &Rules, metrics: &'a Metrics) -> Self {
         let (authentic, refused) = (verified.authentic(), verified.refused());
+        metrics.open.add(verified.len());
+        metrics.batch_items.observe(verified.len() as f64);
+        for item in authentic {
+            rules.genuine[item.entry].inc();
+            if item.notification.kind == Kind::Lifecycle {
+                metrics.lifecycle_events.count(item.notification.event().unwrap_or(Event::Other));
+            }
+        }
         for notification in authentic
             .iter()
             .map(|item| &item.notification)
@@ -47,5 +57,6 @@ impl Drop for Tally<'_> {
         self.metrics.outcomes.count_many(Outcome::Spooled, spooled);
         self.metrics.outcomes.count_many(Outcome::Unavailable, self.authentic - published - spooled);
         self.metrics.outcomes.count_many(Outcome::Refused, self.refused);
+        self.metrics.open.settle(self.authentic + self.refused);
     }
 }

@@ -5,6 +5,7 @@
 
 mod broker;
 mod disk;
+mod host;
 mod power;
 mod process;
 mod scripted;

@@ -9,16 +9,15 @@ mod refused;
 mod secrets;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde_json::Value;
-use tokio::net::UnixDatagram;
 
 use crate::support::broker::Node;
 use crate::support::daemon::{Configuration, Daemon, NEXT_SECRET, SECRET};
-use crate::support::eventually::{eventually, within};
+use crate::support::eventually::eventually;
 use crate::support::graph::{PATH, changed, collection, created, post};
 use crate::support::load::{Load, Plan};
+use crate::support::notify::Ear;
 use crate::support::oracle::Oracle;
 use crate::support::queue::{Amqp, Delivered};
 
@@ -180,26 +179,22 @@ async fn what_can_change_does() {
 /// Systemd hears of each reload and of its end, with the clock that `Type=notify-reload` wants.
 #[tokio::test]
 async fn systemd_hears_of_reloads() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    let mut daemon = Daemon::configure().env("NOTIFY_SOCKET", &path).start().await;
-    assert_eq!(told(&socket, &path).await, "READY=1\nSTATUS=serving\n");
+    let ear = Ear::open();
+    let mut daemon = Daemon::configure().env("NOTIFY_SOCKET", ear.path()).connected().await;
+    ear.eventually_hears("broker up; ").await;
     reload_well(&daemon).await;
-    let reloading = told(&socket, &path).await;
+    let reloading = ear.eventually_hears("RELOADING=1").await;
     let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&reloading);
     assert!(since.trim_end().parse::<u64>().is_ok_and(|since| since > 0), "{reloading}");
-    assert_eq!(told(&socket, &path).await, "READY=1\nSTATUS=serving\n");
     daemon.reconfigure(|configuration| configuration.append("wrong"));
     assert_eq!(reload(&daemon).await["ok"], false);
-    assert!(told(&socket, &path).await.starts_with("RELOADING=1\n"));
-    let ready = told(&socket, &path).await;
-    assert_eq!(ready, "READY=1\nSTATUS=serving; the last reload was refused, see the log\n");
-}
-
-async fn told(socket: &UnixDatagram, path: &Path) -> String {
-    let mut words = vec![0; 4096];
-    let receiving = within(BOUND, format!("a word at {}", path.display()), socket.recv(&mut words));
-    let length = receiving.await.expect("a datagram");
-    String::from_utf8_lossy(&words[..length]).into_owned()
+    let refused = ear.eventually_hears("last reload REFUSED, see the log").await;
+    assert!(refused.starts_with("READY=1\n"), "{refused}");
+    let words = ear.words();
+    let order: Vec<&str> = words
+        .iter()
+        .filter(|words| !words.starts_with("STATUS="))
+        .filter_map(|words| words.lines().next())
+        .collect();
+    assert_eq!(order, ["READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1"]);
 }

@@ -2,8 +2,11 @@
 
 #![allow(dead_code, reason = "support offers whole tools; not every test run uses every one")]
 
+pub mod balance;
 pub mod broker;
 pub mod certs;
+pub mod clock;
+pub mod collector;
 pub mod cut;
 pub mod daemon;
 pub mod disk;
@@ -13,10 +16,13 @@ pub mod front;
 pub mod graph;
 pub mod https;
 pub mod load;
+pub mod notify;
 pub mod oracle;
 pub mod pebble;
 pub mod ports;
+pub mod preload;
 pub mod process;
+pub mod prometheus;
 pub mod queue;
 pub mod scripted;
 pub mod visitor;

@@ -31,6 +31,7 @@ use crate::{
     metrics::Metrics,
     supervise::signals::Signals,
     telemetry,
+    trace::export::Tracer,
 };
 
 #[derive(Args, Debug)]
@@ -66,7 +67,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let owed = Deadline::after(timeout);
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let log = Log { level: LogLevel::Warn, format: LogFormat::Text };
-    telemetry::start(log, environment)?;
+    let _log = telemetry::start(log, environment)?;
     if !inspect::is_in_use(directory)? {
         be_the_owner(directory)?;
         if let Some(ended) = alone(&config, owed, &mut signals).await? {
@@ -146,7 +147,12 @@ async fn alone(config: &Config, owed: Deadline, signals: &mut Signals) -> anyhow
         Err(SpoolError::InUse(_)) => return Ok(None),
         Err(error @ SpoolError::Newer(_)) => return Err(error.into()),
     };
-    let (delivery, connector, replay) = Delivery::new(&config.broker, spool.clone(), Arc::clone(&metrics));
+    let (delivery, connector, replay) = Delivery::new(
+        &config.broker,
+        spool.clone(),
+        Tracer::idle(config.traces.sample),
+        Arc::clone(&metrics),
+    );
     let keeping = task::spawn_blocking(|| keeper.run());
     let (stop_replay, stop_broker) = (CancellationToken::new(), CancellationToken::new());
     let (mut replaying, mut connecting) = (JoinSet::new(), JoinSet::new());

@@ -32,7 +32,8 @@ pub fn reconsider(kept: &Kept, verifier: &Verifier, router: &Router) -> Result<E
     if let Some(refused) = verified.refused().first() {
         return Err(refused.reason);
     }
-    let mut envelope = router.address(&verified, &body, arrival(kept)).pop().ok_or(Reason::Malformed)?;
+    let mut envelope =
+        router.address(&verified, &body, arrival(kept), None).pop().ok_or(Reason::Malformed)?;
     if let Some(id) = kept.message_id.as_deref().and_then(MessageId::given) {
         envelope.message_id = id;
     }
@@ -94,6 +95,7 @@ mod tests {
             secret: Secret::new(secret.to_owned()),
             subscriptions: HashSet::new(),
             tenants: HashSet::new(),
+            silent_after: None,
         };
         let router =
             Router::new(Template::parse("{kind}.{change}").expect("a template"), ClientStatePolicy::Keep);

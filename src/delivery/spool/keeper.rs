@@ -33,7 +33,8 @@ use crate::{
     config,
     error::Chain,
     failpoint::{self, Point},
-    metrics::Metrics,
+    heart::{Hearts, Part, Pulse},
+    metrics::{Metrics, SpoolWrite},
     telemetry::Sparse,
 };
 
@@ -68,6 +69,9 @@ pub struct Keeper {
     has_chores: bool,
     complaints: Sparse,
     shortages: Sparse,
+    fullness: Sparse,
+    guests: Sparse,
+    pulse: Arc<Pulse>,
 }
 
 impl Keeper {
@@ -97,14 +101,26 @@ impl Keeper {
             has_chores: true,
             complaints: Sparse::default(),
             shortages: Sparse::default(),
+            fullness: Sparse::default(),
+            guests: Sparse::default(),
+            pulse: Hearts::default().pulse(Part::Spool),
         };
         keeper.open()?;
+        keeper.show();
         Ok(keeper)
+    }
+
+    /// Has its loop watched.
+    #[must_use]
+    pub fn listened_to(self, hearts: &Hearts) -> Self {
+        Self { pulse: hearts.pulse(Part::Spool), ..self }
     }
 
     /// Works until it is told to stop, then closes the file.
     pub fn run(mut self) {
         loop {
+            self.pulse.beat();
+            failpoint::reached(Point::SpoolTurns);
             let first = self.wait();
             let (mut appends, mut takes) = (Vec::new(), Vec::new());
             for command in first.into_iter().chain(self.commands.try_iter().take(COMMANDS_MAX)) {
@@ -119,6 +135,7 @@ impl Keeper {
                 // Whoever asked may have gone: what was handed out comes back by itself then.
                 drop(reply.send(self.hand_out(limit)));
             }
+            self.pulse.beat();
             self.do_chores();
             self.show();
             if self.shared.is_stopping.load(Ordering::Acquire) {
@@ -145,7 +162,7 @@ impl Keeper {
         self.settled.extend(self.shared.settled());
         let (admitted, refused) = self.admit(appends);
         for (append, why) in refused {
-            answer(append, Err(why));
+            answer(append, Err(why), &self.metrics);
         }
         let has_released = self.release();
         if has_released {
@@ -158,7 +175,7 @@ impl Keeper {
             Ok(seqs) => self.confirm(admitted, &seqs),
             Err(why) => {
                 for append in admitted {
-                    answer(append, Err(why));
+                    answer(append, Err(why), &self.metrics);
                 }
                 if why == Refused::Full && !self.settled.is_empty() {
                     // What was delivered makes room: without it there would never be any again.
@@ -296,7 +313,7 @@ impl Keeper {
                 })
             });
             let held = held.collect();
-            answer(append, Ok(held));
+            answer(append, Ok(held), &self.metrics);
         }
         self.shared.arrived.notify_one();
     }
@@ -345,7 +362,11 @@ impl Keeper {
             match one.record.map(|record| record.envelope()) {
                 Some(Ok(envelope)) => outgoing.push(Outgoing { envelope, held }),
                 Some(Err(_)) | None => {
-                    error!(seq = one.seq, "a spooled message is damaged; it is set aside");
+                    error!(
+                        event = "spool_message_damaged",
+                        seq = one.seq,
+                        "a spooled message is damaged; it is set aside"
+                    );
                     self.metrics.spool_unreadable.inc();
                     held.failed(Fault::Unreadable);
                 }
@@ -363,11 +384,27 @@ impl Keeper {
 
     fn show_state(&self, state: State) {
         self.metrics.spool_writable.set(i64::from(state == State::Ready));
-        self.shared.state.send_if_modified(|shown| std::mem::replace(shown, state) != state);
+        let is_new = self.shared.state.send_if_modified(|shown| std::mem::replace(shown, state) != state);
+        if is_new && state == State::Full {
+            self.tell_full();
+        }
+    }
+
+    fn tell_full(&self) {
+        if let Some(others) = self.fullness.pass(Instant::now()) {
+            warn!(
+                event = "spool_full",
+                others, "the spool is full; what the broker does not confirm is answered 503"
+            );
+        }
     }
 
     /// Shows the books.
     fn show(&mut self) {
+        if let Ok(system) = rustix::fs::statvfs(&self.settings.directory) {
+            let free = system.f_bavail.saturating_mul(system.f_frsize);
+            self.metrics.spool_disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
         let Some(store) = &mut self.store else { return };
         let Ok(books) = store.recount() else { return };
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -390,7 +427,7 @@ impl Keeper {
         self.notice_deletion();
         self.finish_rescues_of_deleted();
         if let Some(Err(error)) = self.store.take().map(Store::close) {
-            warn!(error = %Chain(&error), "the spool did not close cleanly; the next start mends it");
+            warn!(event = "spool_close_unclean", error = %Chain(&error), "the spool did not close cleanly; the next start mends it");
         }
         debug!("spool closed");
     }
@@ -402,8 +439,18 @@ fn disk_bytes(append: &Append) -> u64 {
     2 * rows.sum::<usize>() as u64
 }
 
-/// Tells a request; one that has gone gives back by itself what it would have held.
-fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>) {
+/// Tells a request, and counts; one that has gone gives back by itself what it would have held.
+fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>, metrics: &Metrics) {
+    let result = match &answer {
+        Ok(_) => Some(SpoolWrite::Written),
+        Err(Refused::Full) => Some(SpoolWrite::Full),
+        Err(Refused::Broken) => Some(SpoolWrite::Broken),
+        // Who asked counts these, because it does so also when it gets no answer.
+        Err(Refused::Slow) => None,
+    };
+    if let Some(result) = result {
+        metrics.spool_writes.count_many(result, append.messages.len());
+    }
     if append.reply.send(answer).is_err() {
         debug!("a request was gone before its messages were spooled");
     }

@@ -76,6 +76,7 @@ impl Record {
                 timestamp: written.timestamp,
                 headers: headers.collect(),
             },
+            trace: None,
         })
     }
 
@@ -116,6 +117,7 @@ mod tests {
             routing_key: RoutingKey::stored(key).expect("a key"),
             body: body.into(),
             properties: Properties { kind: Kind::Lifecycle, timestamp: 1_700_000_000, headers },
+            trace: None,
         }
     }
 

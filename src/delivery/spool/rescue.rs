@@ -110,7 +110,7 @@ impl Rescue {
                 let unreadable_pages = salvage.as_ref().map(|salvage| salvage.unreadable());
                 info!(restored, unreadable_pages, file = %path.display(), "the damaged spool file is saved");
                 if let Err(error) = retire(path) {
-                    error!(%error, file = %path.display(), "the damaged file keeps its name, and is read again");
+                    error!(event = "spool_damaged_file_stays", %error, file = %path.display(), "the damaged file keeps its name, and is read again");
                 }
             }
         }
@@ -132,7 +132,7 @@ fn next_rows(old: &Store, after: u64) -> Next {
         Ok(found) => found,
         Err(StoreError::Busy | StoreError::Full) => return Next::Later,
         Err(error) => {
-            error!(%error, "the rest of the deleted spool file cannot be read");
+            error!(event = "spool_deleted_file_unreadable", %error, "the rest of the deleted spool file cannot be read");
             return Next::End;
         }
     };

@@ -95,6 +95,11 @@ pub const FILE: &str = "spool.db";
 /// `user_version` of the database.
 pub const FORMAT: u32 = 1;
 
+/// Version of the SQLite that is built in.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 impl Store {
     /// Opens the file for writing, or makes it.
     ///

@@ -47,7 +47,12 @@ impl Facts {
         }
     }
 
-    pub(super) fn of(chain: &[CertificateDer<'_>]) -> Result<Self, TlsError> {
+    /// Reads the first certificate of a chain.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::NotX509`]
+    pub fn of(chain: &[CertificateDer<'_>]) -> Result<Self, TlsError> {
         let certificate = chain.first().ok_or(TlsError::NotX509)?;
         let (_, x509) = X509Certificate::from_der(certificate).map_err(|_| TlsError::NotX509)?;
         let names = x509.subject_alternative_name().ok().flatten();

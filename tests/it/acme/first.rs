@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::{DOMAIN, Http, OTHER, Plan, Scene};
+use crate::support::daemon::rfc3339;
 use crate::support::front::Weather;
 use crate::support::https::{plain, request};
 use crate::support::pebble::BLOCKED;
@@ -20,7 +21,7 @@ async fn a_certificate_is_obtained_over_the_port_that_is_served() {
     assert_eq!((&standing["domain"], &standing["state"]), (&DOMAIN.into(), &"good".into()));
     let ends = format!("graphhook_tls_certificate_not_after_timestamp_seconds{{host=\"{DOMAIN}\"}}");
     let ends = scene.daemon.metrics().await.find(&ends).expect("the metric of this host is there");
-    assert_eq!(standing["not_after"].as_f64(), Some(ends));
+    assert_eq!(standing["not_after"], rfc3339(ends));
     assert_eq!(scene.daemon.get_admin("/readyz").await.0, 200);
     scene.daemon.eventually_logs("new certificate").await;
     for file in ["account.json", &format!("{DOMAIN}.pem")] {
@@ -37,6 +38,8 @@ async fn a_certificate_is_obtained_over_plain_http() {
     let scene = Scene::start(Plan { http: Http::On, ..Plan::default() }).await;
     scene.eventually_shown(DOMAIN).await;
     let address = scene.http;
+    let (_, status) = scene.daemon.get_admin("/status").await;
+    assert!(status.contains(&format!("\"acme_listener\": \"{address}\"")), "{status}");
     for path in [
         "/",
         "/healthz",

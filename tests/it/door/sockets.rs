@@ -1,10 +1,17 @@
 //! Unix sockets, and sockets that systemd passes.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hyper::Method;
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use tokio::task::JoinSet;
 
+use crate::faults::{GRAPH_WAITS, Scene};
 use crate::support::daemon::Daemon;
 use crate::support::eventually::eventually;
 use crate::support::graph::{PATH, collection, created, post};
@@ -69,4 +76,73 @@ async fn sockets_of_systemd_take_the_place_of_the_configured_ones() {
     assert_eq!((daemon.public().port(), daemon.admin().port()), (public, admin));
     drop(first);
     assert_eq!(post(&daemon.client(), [created("activated")]).await.status, 202);
+}
+
+/// P16: who upgrades restarts, and systemd keeps the socket. Everybody who comes meanwhile is served, by the old one or
+/// by the new one; nobody is turned away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_by_a_socket_of_systemd_refuses_no_connection() {
+    // The test is systemd: it holds the socket, and hands it to each daemon as number 3.
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    // Above the numbers that shells use themselves.
+    let inherited = fcntl_dupfd_cloexec(&socket, 100).expect("a socket of ours");
+    fcntl_setfd(&inherited, FdFlags::empty()).expect("a socket of ours");
+    let passed =
+        format!("exec 3<&{}; export LISTEN_FDS=1 LISTEN_FDNAMES=public LISTEN_PID=$$", inherited.as_raw_fd());
+    let configuration = Daemon::configure()
+        .set("server", "listen", r#"["192.0.2.1:1"]"#)
+        .before(&format!(r#"set -- bash -c '{passed}; exec "$@"' bash "$@""#));
+    let mut scene = Scene::with(configuration, |plan| plan.retries()).await;
+    scene.connected().await;
+    assert_eq!(scene.daemon.public(), socket.local_addr().expect("an address"));
+
+    let (done, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut visitors = JoinSet::new();
+    for _ in 0..4 {
+        let (client, end, count) = (scene.daemon.client(), Arc::clone(&done), Arc::clone(&served));
+        visitors.spawn(async move {
+            while !end.load(Ordering::Relaxed) {
+                let greeting = https::request(Method::GET, "/healthz", &[], "");
+                let reply = client.fresh().try_send(greeting).await.map(|reply| reply.status);
+                assert_eq!(reply.map_err(|error| error.to_string()), Ok(200), "after {count:?}");
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    for _ in 0..4 {
+        let before = served.load(Ordering::Relaxed);
+        scene.accepts(200).await;
+        scene.daemon.signal("TERM");
+        assert_eq!(scene.daemon.wait_exit().await.code(), Some(0));
+        scene.daemon.restart().await;
+        eventually("visitors of the new one", async || {
+            (visitors.len() < 4 || served.load(Ordering::Relaxed) > before + 40).then_some(())
+        })
+        .await;
+    }
+    done.store(true, Ordering::Relaxed);
+    while let Some(ended) = visitors.join_next().await {
+        ended.expect("nobody was turned away");
+    }
+    let (_, verdict) = scene.judge().await;
+    verdict.check_times(GRAPH_WAITS);
+}
+
+/// One of them would be listened on, and the other never answered.
+#[tokio::test]
+async fn two_sockets_for_the_admin_listener_are_refused() {
+    let [first, second] = ports::free();
+    let daemon = Daemon::configure()
+        .without_broker()
+        .before(&format!(
+            r#"set -- systemd-socket-activate --fdname=admin:admin -l 127.0.0.1:{first} -l 127.0.0.1:{second} "$@""#
+        ))
+        .spawn();
+    let knock =
+        eventually("a connection", async || tokio::net::TcpStream::connect(("127.0.0.1", first)).await.ok())
+            .await;
+    assert_eq!(daemon.wait_exit().await.code(), Some(1));
+    drop(knock);
+    let log = daemon.log();
+    assert!(log.contains("socket 1 of systemd (admin): there is one of this name already"), "{log}");
 }

@@ -30,7 +30,7 @@ async fn the_list_is_enforced_and_can_be_changed_while_running() {
 
     fs::write(&list, "127.0.0.0/8\nnobody\n").expect("a list");
     daemon.signal("HUP");
-    daemon.eventually_logs("line 2 is neither an address nor a network").await;
+    daemon.eventually_logs(":2: neither an address nor a network").await;
     assert_eq!(post(&daemon.client(), [created("still listed")]).await.status, 202);
 }
 

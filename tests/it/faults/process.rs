@@ -200,3 +200,45 @@ async fn with_few_files_there_are_few_connections() {
     let (_, verdict) = scene.judge().await;
     verdict.check_times(GRAPH_WAITS);
 }
+
+/// P11: a panic costs the request that it happens in, and it is answered.
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    let daemon = Daemon::configure().env("FAIL_POINT", "AnswerBefore:2:panic").connected().await;
+    assert_eq!(post(&daemon.client(), [created("before")]).await.status, 202);
+    assert_eq!(post(&daemon.client(), [created("panicking")]).await.status, 500);
+    assert_eq!(post(&daemon.client(), [created("after")]).await.status, 202);
+    assert!(
+        daemon.log().contains("\"panicked\"") && daemon.log().contains("failpoint.rs"),
+        "{}",
+        daemon.log()
+    );
+    super::check_books(&daemon).await;
+}
+
+/// P11: a publisher that panics takes its connection along; what was in flight goes by the spool, and a new connection
+/// is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_a_publisher_costs_nothing() {
+    let configuration = Daemon::configure().env("FAIL_POINT", "PublisherTurns:100:panic");
+    let scene = Scene::begin(configuration).await;
+    scene.daemon.eventually_logs("\"publisher_panicked\"").await;
+    scene.accepts(1000).await;
+    let (daemon, _) = scene.judge().await;
+    assert_eq!(daemon.exited(), None);
+}
+
+/// P11: without its thread the spool keeps no promise: the daemon ends, and the next one finds everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_the_spool_ends_the_daemon_and_costs_nothing() {
+    let configuration = Daemon::configure().without_broker().env("FAIL_POINT", "SpoolTurns:60:panic");
+    let mut scene = Scene::with(configuration, |plan| plan.retries()).await;
+    assert_eq!(scene.daemon.wait_exit().await.code(), Some(1));
+    assert!(scene.daemon.log().contains("\"part_ended\""), "{}", scene.daemon.log());
+    scene.daemon.reconfigure(|configuration| {
+        configuration.env("FAIL_POINT", "").set("broker", "urls", &format!("[{:?}]", Node::shared().url()))
+    });
+    scene.daemon.restart().await;
+    scene.load().follow(&scene.daemon);
+    scene.judge().await;
+}

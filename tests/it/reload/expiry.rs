@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{reload_well, status};
 use crate::support::certs::Authority;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, rfc3339};
 use crate::support::eventually::eventually_within;
 use crate::support::graph::{created, post};
 use crate::support::https::Client;
@@ -43,7 +43,7 @@ async fn an_outlived_certificate_is_complained_of_and_serving_goes_on() {
     raw.read_past("ok\n").await;
     assert!(raw.is_resumed());
     assert_eq!(daemon.metrics().await.get(ENDS), ends);
-    assert_eq!(status(&daemon).await["certificates"][0]["not_after"], ends as i64);
+    assert_eq!(status(&daemon).await["certificates"][0]["not_after"], rfc3339(ends));
     reload_well(&daemon).await;
     // Two looks later, which is when a bad pair is refused, there is no second word of it.
     fs::write(&files.key, "no key").expect("written");

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::Method;
 use serde_json::Value;
@@ -211,6 +211,11 @@ impl Daemon {
     }
 }
 
+/// A unix time as `/status` has it.
+pub fn rfc3339(seconds: f64) -> String {
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)).to_string()
+}
+
 /// Runs the program to its end with these arguments and this environment only, at most 30 s.
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -269,13 +274,14 @@ fn program(environment: &BTreeMap<String, String>) -> Command {
 
 /// The command in a shell that becomes it, and leaves behind a small process that kills it with us.
 ///
-/// Standard input is a pipe that only we hold; its end tells that we are gone. `before` is a line for the shell.
+/// Standard input is a pipe that only we hold; its end tells that we are gone. `before` is a line for the shell; file
+/// descriptors from 3 on are its own, as systemd would pass them.
 pub(super) fn leashed(command: &Command, before: &str) -> Command {
     let script = format!(
-        r#"exec 3<&0
-        ( read -r _ <&3 || kill -KILL "$$" ) >/dev/null 2>&1 &
+        r#"exec 9<&0
+        ( read -r _ <&9 || kill -KILL "$$" ) >/dev/null 2>&1 &
         {before}
-        exec "$@" </dev/null 3<&-"#
+        exec "$@" </dev/null 9<&-"#
     );
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();

@@ -11,7 +11,7 @@ mod trace;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ pub use self::replay::Loss;
 use self::trace::Base;
 pub use self::trace::{Mark, Operation, Trace};
 use super::daemon::Configuration;
+use super::preload;
 
 /// A watched directory. It ends, with all that is in it, when dropped.
 pub struct Disk {
@@ -242,23 +243,7 @@ impl Errno {
 /// The library, compiled by the first who asks.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        fs::create_dir_all(directory).expect("cargo's directory for tests can be made");
-        let (built, library) =
-            (directory.join(format!("disk.{}.so", process::id())), directory.join("disk.so"));
-        let status = Command::new("cc")
-            .args(["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-O1"])
-            .args(["-shared", "-fPIC", "-fvisibility=hidden", "-o"])
-            .arg(&built)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/disk.c"))
-            .status()
-            .expect("cc can be started");
-        assert!(status.success(), "disk.c does not compile");
-        // Other test processes do the same: whoever has loaded an older file keeps it.
-        fs::rename(&built, &library).expect("a file can be renamed");
-        library
-    })
+    LIBRARY.get_or_init(|| preload::compile("disk"))
 }
 
 const OPS: [Op; 6] = [Op::Open, Op::Write, Op::Sync, Op::Truncate, Op::Rename, Op::Unlink];

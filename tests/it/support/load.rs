@@ -28,6 +28,7 @@ pub struct Plan {
     retries: bool,
     disk: Option<Arc<Disk>>,
     opened: Arc<AtomicU64>,
+    through: Option<SocketAddr>,
 }
 
 /// Which secret the subscriptions have.
@@ -69,6 +70,7 @@ impl Plan {
             rate: None,
             retries: false,
             disk: None,
+            through: None,
             opened: Arc::default(),
         }
     }
@@ -109,9 +111,14 @@ impl Plan {
         Self { disk: Some(Arc::clone(disk)), ..self }
     }
 
+    /// The clients go to this address instead of the daemon's own.
+    pub fn through(self, address: SocketAddr) -> Self {
+        Self { through: Some(address), ..self }
+    }
+
     /// Sets the clients to work.
     pub fn start(self, daemon: &Daemon) -> Load {
-        let (address, ca) = (daemon.public(), daemon.ca().to_owned());
+        let (address, ca) = (self.through.unwrap_or(daemon.public()), daemon.ca().to_owned());
         let orders = Orders { address, ca, secrets: Secrets::Old, stop: false };
         let (orders, watched) = watch::channel(orders);
         let mut clients = JoinSet::new();

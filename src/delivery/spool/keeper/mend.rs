@@ -34,7 +34,9 @@ impl Keeper {
                 Refused::Full
             }
             StoreError::Busy => {
-                warn!("another program is writing to the spool");
+                if let Some(others) = self.guests.pass(Instant::now()) {
+                    warn!(event = "spool_shared", others, "another program is writing to the spool");
+                }
                 Refused::Slow
             }
             StoreError::Suspect(why) => {
@@ -48,7 +50,7 @@ impl Keeper {
 
     fn complain_of_room(&self) {
         if let Some(others) = self.shortages.pass(Instant::now()) {
-            warn!(others, "no room on the disk of the spool");
+            warn!(event = "spool_disk_full", others, "no room on the disk of the spool");
         }
     }
 
@@ -56,7 +58,10 @@ impl Keeper {
     pub(super) fn set_aside(&mut self, why: &str) {
         let Some(store) = self.store.take() else { return };
         self.metrics.spool_damaged.inc();
-        error!(why, "the spool file is not trusted any more; what it holds is saved into a fresh one");
+        error!(
+            event = "spool_file_failed",
+            why, "the spool file is not trusted any more; what it holds is saved into a fresh one"
+        );
         self.last_seq = self.last_seq.max(store.last_seq());
         if store.is_in_place() {
             // Closing writes nothing: the log stays as it is.
@@ -118,7 +123,7 @@ impl Keeper {
                 Ok(())
             }
             Err(OpenError::Damaged(why)) => {
-                error!(why = %Chain(&*why), "the spool file is damaged; what it holds is saved into a fresh one");
+                error!(event = "spool_file_damaged", why = %Chain(&*why), "the spool file is damaged; what it holds is saved into a fresh one");
                 self.metrics.spool_damaged.inc();
                 self.must_move = true;
                 if is_second_try {
@@ -143,7 +148,7 @@ impl Keeper {
     /// For now: it is tried again.
     fn give_up(&mut self, error: &(dyn std::error::Error + 'static)) {
         if let Some(others) = self.complaints.pass(Instant::now()) {
-            error!(error = %Chain(error), others, "no spool: what the broker does not confirm is answered 503");
+            error!(event = "spool_unusable", error = %Chain(error), others, "no spool: what the broker does not confirm is answered 503");
         }
         self.show_state(State::Broken);
         self.reopen_at = Instant::now() + REOPEN_AFTER;

@@ -1,0 +1,154 @@
+//! The screen as people see it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// 2026-11-22T03:00:00Z.
+const NOW: u64 = 1_795_316_400;
+
+#[track_caller]
+fn shown(answer: &Value) -> String {
+    let status = Status::read(&answer.to_string()).expect("an answer");
+    let text = Screen::of(&status, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)).paint(Paint::Plain);
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line:?} is too wide");
+    }
+    assert!(text.lines().count() <= 40, "{text}");
+    text
+}
+
+fn ordinary() -> Value {
+    json!({
+        "version": "0.1.0", "started_at": "2026-11-20T01:55:00Z", "ready": true, "readiness": "ready",
+        "listeners": ["[::]:8443"], "admin_listener": "127.0.0.1:9464",
+        "config": { "hash": "0123456789ab", "warnings": [] },
+        "broker": { "state": "up", "since": "2026-11-22T02:00:00Z", "url": "amqps://rabbit.example.com:5671/%2f",
+                    "last_error": { "at": "2026-11-22T01:59:00Z", "message": "connection lost: broken pipe" } },
+        "spool": { "state": "ready", "items": 0, "parked_items": 0, "set_aside_items": 0, "bytes": 69632,
+                   "max_bytes": 4_294_967_296_u64, "oldest_item_at": null },
+        "notifications": { "received": 18234, "published": 18000, "spooled": 200, "refused": 30, "unavailable": 4,
+                           "in_flight": 0, "conservation_error": 0 },
+        "graph": { "slow_ratio": 0.004, "drop_ratio": 0.0, "predicted": "good", "answers": 812 },
+        "certificates": [{ "hosts": ["hooks.example.com"], "not_after": "2027-01-24T12:00:00Z", "file": null, "refused": null }],
+        "subscriptions": { "seen": 42, "silent": 0, "ending": 0, "ended": 0, "list": [] },
+        "last_reload": null
+    })
+}
+
+#[test]
+fn an_ordinary_day_fits_on_one_screen() {
+    assert_eq!(
+        shown(&ordinary()),
+        "\
+graphhook      0.1.0, up 2 days 1 h, since 2026-11-20T01:55:00Z
+               ready
+listening      [::]:8443; admin 127.0.0.1:9464
+broker         up for 1 h, amqps://rabbit.example.com:5671/%2f
+               last error 1 h 1 min ago: connection lost: broken pipe
+spool          ready: empty; 68.0 KiB of 4.0 GiB
+received       18234 = 18000 published + 200 spooled + 30 refused
+               + 4 unavailable + 0 in flight
+Graph's view   good; of 812 answers 0.4 % over 3 s (limit 10 %),
+               0.0 % over 10 s (limit 15 %)
+certificates   hooks.example.com: 63 days left, until 2027-01-24T12:00:00Z
+subscriptions  42 seen, 0 silent, 0 ending, 0 ended
+last reload    none since the start
+configuration  0123456789ab, no warnings
+"
+    );
+}
+
+#[test]
+fn the_manual_shows_the_same_screen() {
+    assert!(include_str!("../../../../docs/status.md").contains(&shown(&ordinary())));
+}
+
+#[test]
+fn a_bad_night_says_what_is_wrong() {
+    let mut answer = ordinary();
+    answer["ready"] = json!(false);
+    answer["readiness"] = json!("no broker, and the spool is full");
+    answer["broker"]["state"] = json!("down");
+    answer["broker"]["last_error"]["message"] = json!("\u{1b}[31mred ".to_owned() + &"x".repeat(400));
+    answer["spool"] = json!({ "state": "full", "items": 7, "parked_items": 2, "set_aside_items": 1, "bytes": 1024,
+        "max_bytes": 1024, "oldest_item_at": "2026-11-22T02:56:00Z" });
+    answer["notifications"]["conservation_error"] = json!(1);
+    answer["graph"] = json!({ "slow_ratio": 0.2, "drop_ratio": 0.01, "predicted": "slow", "answers": 100 });
+    answer["certificates"] = json!([
+        { "hosts": ["later.example.com"], "not_after": "2027-11-24T12:00:00Z" },
+        { "hosts": ["good.example.com"], "not_after": "2027-01-24T12:00:00Z" },
+        { "hosts": ["over.example.com", "b", "c"], "not_after": "2026-11-22T02:00:00Z" },
+        { "hosts": ["soon.example.com"], "not_after": "2026-11-28T03:00:00Z", "refused": "the key does not fit" },
+    ]);
+    answer["acme"] = json!([{ "domain": "new.example.com", "state": "failing", "last_error": "no route" }]);
+    answer["subscriptions"] = json!({ "seen": 5, "silent": 1, "ending": 1, "ended": 1, "list": [
+        { "id": "a", "client_state": "mail", "silent": true, "last_at": "2026-11-22T01:00:00Z" },
+        { "id": "b", "ended": true, "expires_at": "2026-11-22T02:30:00Z" },
+        { "id": "c", "ending": true, "expires_at": "2026-11-22T05:00:00Z" },
+        { "id": "d" },
+    ] });
+    answer["last_reload"] =
+        json!({ "at": "2026-11-22T02:59:00Z", "ok": false, "message": "server.listen: differs" });
+    answer["config"]["warnings"] = json!(["server.tls.mode (default): plain HTTP"]);
+    let text = shown(&answer);
+    for words in [
+        "NOT READY: no broker, and the spool is full",
+        "\\u{1b}[31mred",
+        "xx…",
+        "full: 7 messages, the oldest 4 min old",
+        "2 refused by the broker, 1 set aside",
+        "report this as a mistake",
+        "slow; of 100 answers 20.0 % over 3 s",
+        "over.example.com and 2 more: ENDED",
+        "soon.example.com: 6 days left",
+        "a newer one is not served: the key does not fit",
+        "and 1 that end later",
+        "new.example.com failing: no route",
+        "a (mail): silent for 2 h",
+        "b: ended 30 min ago",
+        "c: ends in 2 h",
+        "1 min ago, REFUSED: server.listen: differs",
+        "1 warning\n",
+        "plain HTTP",
+    ] {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}') && !text.contains("  d:"), "{text}");
+    let place = |words: &str| text.find(words).expect(words);
+    assert!(place("c: ends") < place("b: ended") && place("b: ended") < place("a (mail)"), "{text}");
+    assert!(place("soon.example.com") < place("over.example.com"), "what is refused comes first:\n{text}");
+}
+
+#[test]
+fn an_older_daemon_says_less() {
+    let text = shown(&json!({ "version": "0.0.9", "ready": true }));
+    assert!(text.starts_with("graphhook      0.0.9\n               ready\n"), "{text}");
+    assert!(!text.contains("Graph's view") && !text.contains("subscriptions"), "{text}");
+}
+
+#[test]
+fn colours_change_no_letter() {
+    let status = Status::read(&ordinary().to_string()).expect("an answer");
+    let screen = Screen::of(&status, SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+    let coloured = screen.paint(Paint::Colours);
+    assert!(coloured.contains("\u{1b}[32mready\u{1b}[0m"), "{coloured}");
+    let mut bare = coloured;
+    for code in ["\u{1b}[32m", "\u{1b}[33m", "\u{1b}[1;31m", "\u{1b}[0m"] {
+        bare = bare.replace(code, "");
+    }
+    assert_eq!(bare, screen.paint(Paint::Plain));
+}
+
+#[test]
+fn long_words_are_cut_and_short_ones_kept_whole() {
+    assert_eq!(wrapped(""), [""]);
+    assert_eq!(wrapped("a b"), ["a b"]);
+    let long = wrapped(&"é".repeat(TEXT + 3));
+    assert_eq!((long[0].chars().count(), long[1].as_str()), (TEXT, "ééé"));
+    let many = wrapped(&"word ".repeat(100));
+    assert_eq!(many.len(), WRAPPED_MAX);
+    assert!(many[2].ends_with('…') && many.iter().all(|row| row.chars().count() <= TEXT));
+}

@@ -1,0 +1,287 @@
+//! Label values: closed sets, each a type.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+use crate::{
+    notification::lifecycle::{Event, Kind},
+    verify::Reason,
+};
+
+/// Where a request went.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Route {
+    /// A validation handshake.
+    Handshake,
+    /// A POST of notifications.
+    Notifications,
+    /// `/healthz` of the public listener.
+    Health,
+    /// Anything else.
+    Other,
+}
+
+/// How a validation handshake ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handshake {
+    /// The token was echoed.
+    Echoed,
+    /// The token was not one that Graph sends.
+    Refused,
+}
+
+/// What became of an item. At all times received = published + spooled + refused + unavailable + in flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Confirmed by the broker.
+    Published,
+    /// Fsynced in the spool.
+    Spooled,
+    /// Not believed.
+    Refused,
+    /// Answered 503, or the client was gone before the answer: Graph will repeat it.
+    Unavailable,
+}
+
+/// How a publish ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Publish {
+    /// Confirmed in time.
+    Ack,
+    /// The broker could not take it.
+    Nack,
+    /// No queue was bound for it.
+    Returned,
+    /// The channel or connection went away first.
+    Closed,
+    /// Not confirmed within `broker.confirm_within`.
+    Late,
+    /// Not tried, because the broker had blocked us.
+    Blocked,
+}
+
+/// What became of an item offered to the quarantine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Quarantined {
+    /// Sent to the quarantine exchange.
+    Sent,
+    /// Only counted: over the rate, no room, or no broker.
+    Dropped,
+}
+
+/// How an attempt to connect to a broker ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Connect {
+    /// Channels, confirms and topology stand.
+    Ready,
+    /// They do not.
+    Failed,
+}
+
+/// Why a connection of the public listener carried no request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ConnectionFailure {
+    /// The TLS handshake failed.
+    Tls,
+    /// The TLS handshake took too long.
+    TlsTimeout,
+    /// The PROXY header was absent, garbled, or from nobody that is trusted.
+    Proxy,
+    /// The client is not one of `server.sources`.
+    Source,
+    /// The client has too many connections.
+    AddressLimit,
+}
+
+/// What became of an order of a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// It brought a certificate.
+    Issued,
+    /// It did not; the certificate before goes on being served.
+    Failed,
+}
+
+/// What became of a new pair of certificate and key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsReload {
+    /// New connections are shown it.
+    Taken,
+    /// It cannot be shown to anybody; the one before stays.
+    Refused,
+}
+
+/// How a TLS handshake of the public listener ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TlsHandshake {
+    /// It succeeded with TLS 1.2.
+    Tls12,
+    /// It succeeded with TLS 1.3.
+    Tls13,
+    /// It failed.
+    Failed,
+    /// It took too long.
+    Timeout,
+}
+
+/// Why the broker closed a channel: the codes of AMQP 0-9-1 that leave the connection open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChannelClose {
+    /// 311: a message was too large.
+    ContentTooLarge,
+    /// 313: nobody consumes.
+    NoConsumers,
+    /// 403: a permission is missing.
+    AccessRefused,
+    /// 404: exchange or queue is gone.
+    NotFound,
+    /// 405: a queue is somebody else's.
+    ResourceLocked,
+    /// 406: an argument differs, or a message is not allowed.
+    PreconditionFailed,
+    /// Another code, or none.
+    Other,
+}
+
+/// What became of a message that was to be spooled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SpoolWrite {
+    /// It is on disk.
+    Written,
+    /// There was no room.
+    Full,
+    /// There was no file to be trusted.
+    Broken,
+    /// It was not on disk when the answer was owed; it may have come there since.
+    Slow,
+}
+
+/// What Graph will do to our endpoint, by its ten-minute rules.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Throttled {
+    /// New notifications are delayed.
+    Slow,
+    /// New notifications are dropped.
+    Drop,
+}
+
+/// A label value of a closed set.
+pub trait Label: Copy + Eq + 'static {
+    /// Label names.
+    type Labels: EncodeLabelSet + Clone + std::hash::Hash + Eq + Send + Sync + std::fmt::Debug + 'static;
+    /// The whole set.
+    fn all() -> Vec<Self>;
+    /// This value as labels.
+    fn labels(self) -> Self::Labels;
+}
+
+macro_rules! label {
+    ($type:ident, $name:literal, { $($variant:ident => $text:literal),* $(,)? }) => {
+        impl Label for $type {
+            type Labels = [(&'static str, &'static str); 1];
+            fn all() -> Vec<Self> {
+                vec![$(Self::$variant),*]
+            }
+            fn labels(self) -> Self::Labels {
+                [($name, match self { $(Self::$variant => $text),* })]
+            }
+        }
+    };
+}
+
+label!(Route, "route", {
+    Handshake => "handshake", Notifications => "notifications", Health => "health", Other => "other",
+});
+label!(Handshake, "result", { Echoed => "echoed", Refused => "refused" });
+label!(Outcome, "outcome", {
+    Published => "published", Spooled => "spooled", Refused => "refused", Unavailable => "unavailable",
+});
+label!(Publish, "result", {
+    Ack => "ack", Nack => "nack", Returned => "returned", Closed => "closed", Late => "late", Blocked => "blocked",
+});
+label!(Quarantined, "result", { Sent => "sent", Dropped => "dropped" });
+label!(Connect, "result", { Ready => "ready", Failed => "failed" });
+label!(Order, "result", { Issued => "issued", Failed => "failed" });
+label!(TlsReload, "result", { Taken => "taken", Refused => "refused" });
+label!(ConnectionFailure, "reason", {
+    Tls => "tls_error", TlsTimeout => "tls_timeout", Proxy => "proxy_header", Source => "source",
+    AddressLimit => "address_limit",
+});
+
+label!(ChannelClose, "code", {
+    ContentTooLarge => "311", NoConsumers => "313", AccessRefused => "403", NotFound => "404",
+    ResourceLocked => "405", PreconditionFailed => "406", Other => "other",
+});
+label!(SpoolWrite, "result", { Written => "written", Full => "full", Broken => "broken", Slow => "slow" });
+label!(Throttled, "state", { Slow => "slow", Drop => "drop" });
+
+impl Label for TlsHandshake {
+    type Labels = [(&'static str, &'static str); 2];
+    fn all() -> Vec<Self> {
+        vec![Self::Tls12, Self::Tls13, Self::Failed, Self::Timeout]
+    }
+    fn labels(self) -> Self::Labels {
+        let (result, version) = match self {
+            Self::Tls12 => ("ok", "1.2"),
+            Self::Tls13 => ("ok", "1.3"),
+            Self::Failed => ("failed", "none"),
+            Self::Timeout => ("timeout", "none"),
+        };
+        [("result", result), ("version", version)]
+    }
+}
+
+impl Label for Event {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+    fn labels(self) -> Self::Labels {
+        [("event", self.as_str())]
+    }
+}
+
+impl Label for Kind {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+    fn labels(self) -> Self::Labels {
+        [("kind", self.as_str())]
+    }
+}
+
+impl Label for Reason {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+    fn labels(self) -> Self::Labels {
+        [("reason", self.as_str())]
+    }
+}
+
+impl Label for (Route, u16) {
+    type Labels = [(&'static str, String); 2];
+    fn all() -> Vec<Self> {
+        Route::all()
+            .into_iter()
+            .flat_map(|route| route.statuses().iter().map(move |&status| (route, status)))
+            .collect()
+    }
+    fn labels(self) -> Self::Labels {
+        let [(name, route)] = self.0.labels();
+        [(name, route.to_owned()), ("status", self.1.to_string())]
+    }
+}
+
+impl Route {
+    /// Every status that the route answers with.
+    fn statuses(self) -> &'static [u16] {
+        match self {
+            Self::Handshake => &[200, 400],
+            Self::Notifications => &[202, 400, 408, 413, 415, 503],
+            Self::Health => &[200],
+            Self::Other => &[400, 403, 404, 405, 500, 503],
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The watch over the subscriptions from which genuine items came: which of them is silent, and when each one ends.
+//!
+//! It needs no permission at Graph, for it goes by the traffic alone. A request notes what it brings, under a lock
+//! that is held for a few items at a time; a task looks at all of it every second, shows the gauges, tells the log what
+//! has changed, and saves it ([`file`]). What silence is, [`rhythm`] says; what an end is, [`end`].
+
+mod book;
+mod end;
+mod file;
+mod rhythm;
+mod sighting;
+mod tidings;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use self::{
+    book::{Book, Listed},
+    file::FileError,
+    sighting::{Sign, SignKind},
+    tidings::Tidings,
+};
+use crate::{
+    blocking::off_thread,
+    config::ClientState,
+    deadline::Deadline,
+    error::Chain,
+    metrics::{Census, Metrics},
+    notification::{
+        Notification,
+        lifecycle::{Event, Kind},
+    },
+    verify::Verified,
+};
+
+/// A moment, as time since 1970.
+type Moment = Duration;
+
+/// The subscriptions that were seen.
+#[derive(Debug)]
+pub struct Sightings {
+    book: Mutex<Book>,
+    /// None in `dev`, which remembers nothing.
+    file: Option<PathBuf>,
+    is_writing: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+}
+
+/// What `/status` tells of subscriptions.
+#[derive(Debug, Serialize)]
+pub struct Overview {
+    /// All that are watched.
+    pub seen: u64,
+    /// Quieter than they should be.
+    pub silent: u64,
+    /// Soon at their end.
+    pub ending: u64,
+    /// Past it.
+    pub ended: u64,
+    /// The most urgent ones.
+    pub list: Vec<Seen>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize)]
+pub struct Seen {
+    id: String,
+    client_state: String,
+    first_at: String,
+    last_at: String,
+    expires_at: Option<String>,
+    /// The longest quiet that is no silence; absent as long as there is no rhythm.
+    silent_after_seconds: Option<u64>,
+    silent: bool,
+    ending: bool,
+    ended: bool,
+}
+
+impl Sightings {
+    /// Goes on with what was saved in this directory.
+    pub fn open(directory: &Path, metrics: Arc<Metrics>, now: SystemTime) -> Arc<Self> {
+        let file = directory.join(file::NAME);
+        let known = file::load(&file, moment(now)).unwrap_or_else(|error| {
+            warn!(
+                event = "subscriptions_not_loaded",
+                file = %file.display(),
+                error = %Chain(&error),
+                "what was known of subscriptions is forgotten: they are watched from now on"
+            );
+            Vec::new()
+        });
+        let book = Mutex::new(Book::of(known.into_iter()));
+        Arc::new(Self { book, file: Some(file), is_writing: Arc::default(), metrics })
+    }
+
+    /// Remembers nothing, and saves nothing.
+    pub fn unsaved(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { book: Mutex::default(), file: None, is_writing: Arc::default(), metrics })
+    }
+
+    /// Goes by this table from now on.
+    pub fn adopt(&self, table: &[ClientState]) {
+        let mut book = self.book();
+        book.adopt(table.iter().map(|state| (state.name.as_str(), state.silent_after)));
+        // Under the lock, so that a look of before shows none of what is gone.
+        self.metrics.client_states.adopt(table.iter().map(|state| state.name.as_str()));
+    }
+
+    /// Notes what a request brings.
+    pub fn note(&self, verified: &Verified<'_>, now: SystemTime) {
+        let (now, mut dropped) = (moment(now), 0);
+        // Nobody waits for the whole of a large request.
+        for few in verified.authentic().chunks(AT_ONCE) {
+            let mut book = self.book();
+            for item in few {
+                if let Some(id) = item.notification.subscription_id.as_deref() {
+                    dropped += book.note(id, &item.client_state, sign(&item.notification), now);
+                }
+            }
+        }
+        self.metrics.subscriptions_dropped.inc_by(dropped as u64);
+    }
+
+    /// Looks and saves until `stop`, and saves a last time.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut tidings = Tidings::default();
+        let mut keeping = Keeping { due: Deadline::after(SAVE_EVERY), skipped: 0, has_failed: false };
+        loop {
+            tidings.add(self.look(SystemTime::now()));
+            tidings.tell(Instant::now());
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = keeping.due.passed() => {
+                    let (Some(()) | None) = stop.run_until_cancelled(self.keep(&mut keeping)).await;
+                }
+                () = Deadline::after(LOOK_EVERY).passed() => {}
+            }
+        }
+        if let Err(error) = self.save().await {
+            complain(&error);
+        }
+    }
+
+    /// What `/status` tells.
+    pub fn overview(&self, now: SystemTime) -> Overview {
+        let book = self.book();
+        let (Census { seen, silent, ending, ended, expiry: _ }, listed) =
+            book.most_urgent(moment(now), LISTED_MAX);
+        Overview { seen, silent, ending, ended, list: listed.iter().map(Seen::of).collect() }
+    }
+
+    fn look(&self, now: SystemTime) -> Vec<book::Change> {
+        let mut book = self.book();
+        let changes = book.look(moment(now));
+        for (name, census) in book.census() {
+            self.metrics.client_states.show(name, census);
+        }
+        changes
+    }
+
+    /// Saves what is new, and now and then the time: what passes without us is told from silence by it.
+    async fn keep(&self, keeping: &mut Keeping) {
+        keeping.due = Deadline::after(SAVE_EVERY);
+        if !self.book().has_news && keeping.skipped < SKIPPED_MAX {
+            keeping.skipped += 1;
+            return;
+        }
+        keeping.skipped = 0;
+        match self.save().await {
+            Ok(()) => keeping.has_failed = false,
+            Err(error) => {
+                if !std::mem::replace(&mut keeping.has_failed, true) {
+                    complain(&error);
+                }
+            }
+        }
+    }
+
+    /// Writes the file. A disk that hangs keeps one thread, and nobody else.
+    async fn save(&self) -> Result<(), FileError> {
+        let Some(file) = self.file.clone() else { return Ok(()) };
+        let is_writing = Arc::clone(&self.is_writing);
+        if is_writing.swap(true, Ordering::AcqRel) {
+            return Err(FileError::Slow);
+        }
+        let all = {
+            let mut book = self.book();
+            book.has_news = false;
+            book.all()
+        };
+        let saved = off_thread(move || {
+            // Nothing is known, and nothing was: no file is needed to say so.
+            let is_needless = all.is_empty() && !file.exists();
+            let saved = if is_needless { Ok(()) } else { file::save(&file, &all, moment(SystemTime::now())) };
+            is_writing.store(false, Ordering::Release);
+            saved
+        });
+        let saved = Deadline::after(SAVE_WITHIN).limit(saved).await;
+        let saved = saved.unwrap_or(Err(FileError::Slow));
+        self.book().has_news |= saved.is_err();
+        saved
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the file is written.
+struct Keeping {
+    due: Deadline,
+    /// How often there was nothing new.
+    skipped: u32,
+    /// Somebody has been told that it cannot be.
+    has_failed: bool,
+}
+
+impl Seen {
+    fn of(listed: &Listed<'_>) -> Self {
+        let Listed { id, sighting, standing, patience } = listed;
+        Self {
+            id: id.to_string(),
+            client_state: sighting.client_state.to_string(),
+            first_at: rfc3339(sighting.first_at),
+            last_at: rfc3339(sighting.last_at),
+            expires_at: sighting.end.as_ref().map(|end| rfc3339(end.at)),
+            silent_after_seconds: patience.map(|patience| patience.as_secs()),
+            silent: standing.silent,
+            ending: standing.ending,
+            ended: standing.ended,
+        }
+    }
+}
+
+fn sign<'a>(notification: &'a Notification<'_>) -> Sign<'a> {
+    let kind = match notification.kind {
+        Kind::Notification => SignKind::Change,
+        Kind::Lifecycle => match notification.event() {
+            Some(Event::SubscriptionRemoved) => SignKind::Removed,
+            Some(Event::ReauthorizationRequired | Event::Missed | Event::Other) | None => SignKind::Lifecycle,
+        },
+    };
+    Sign { kind, end: notification.expires.as_deref() }
+}
+
+fn complain(error: &FileError) {
+    warn!(
+        event = "subscriptions_not_saved",
+        error = %Chain(error),
+        "what is known of subscriptions is not saved: after a restart it would be forgotten"
+    );
+}
+
+fn moment(time: SystemTime) -> Moment {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Times come from files and strangers, but none lies behind the year 9999.
+fn rfc3339(moment: Moment) -> String {
+    let shown = moment.min(Duration::from_secs(253_402_300_799));
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + shown).to_string()
+}
+
+/// Items that are noted under one lock.
+const AT_ONCE: usize = 64;
+/// Time between two looks at all of them, which take half a millisecond at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Time between two writes of what is new.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// Writes that may be left out when nothing is new.
+const SKIPPED_MAX: u32 = 9;
+/// Time for one of them: the last one is part of the daemon's stop.
+const SAVE_WITHIN: Duration = Duration::from_secs(1);
+/// Subscriptions in `/status`.
+const LISTED_MAX: usize = 100;
