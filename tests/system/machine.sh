@@ -2,10 +2,9 @@
 # outside. Sourced by tests/system/run.
 
 # What graphhook stands beside in the tests and in the manual.
-PACKAGES=(systemd systemd-sysv dbus adduser ca-certificates curl iproute2 jq man-db openssl pebble procps
+PACKAGES=(systemd systemd-sysv dbus adduser ca-certificates curl haproxy iproute2 jq man-db openssl pebble procps
     prometheus rabbitmq-server)
 SUITE=bookworm
-MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 # Everything lies here; roots are kept for the next time, machines are not.
 ground=${CARGO_TARGET_DIR:-$PWD/target}/system
@@ -22,7 +21,7 @@ base() {
         # Whatever is left of others and of half a try.
         rm -rf "$ground"/base-*
         mkdir -p "$ground"
-        debootstrap --variant=minbase "$SUITE" "$root.new" "$MIRROR" >"$ground/base.log" 2>&1 &&
+        debootstrap --variant=minbase "$SUITE" "$root.new" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$ground/base.log" 2>&1 &&
             furnish "$root.new" >>"$ground/base.log" 2>&1 ||
             { tail -n 20 "$ground/base.log" >&2; die "no root could be made; all of it is in $ground/base.log"; }
         mv "$root.new" "$root"
@@ -37,7 +36,7 @@ furnish() { # ROOT
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
     chroot "$root" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends install "${PACKAGES[@]}" || return
-    chroot "$root" systemctl mask prometheus.service prometheus-node-exporter.service || return
+    chroot "$root" systemctl mask haproxy.service prometheus.service prometheus-node-exporter.service || return
     chroot "$root" rabbitmq-plugins enable --offline rabbitmq_management || return
     rm -r "$root/usr/sbin/policy-rc.d" "$root/etc/resolv.conf" "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 }
