@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the manual on the machine: every block marked `sh` of every page, in order, as somebody would paste them into one
 # shell. docs/install.md comes first, from a bare machine; every other page begins with what that one leaves. A page can
-# have a companion in tests/system/pages: NAME.before makes its fault, NAME.after looks whether it is cured.
+# have a companion in tests/system/pages: NAME.before makes its fault, NAME.after looks whether it is cured. The name of
+# docs/runbooks/upgrade.md is runbooks-upgrade.
 set -euo pipefail
 . /mnt/lib.sh
 . /mnt/suite.sh
@@ -12,7 +13,9 @@ NOT_FOR_OPERATORS='^docs/(evidence|fuzzing|soak)\.md$'
 # Runs a page; whatever it prints is shown if it fails.
 page() { # PAGE
     local name directory=/root/page
-    name=$(basename "$1" .md)
+    name=${1#docs/}
+    name=${name%.md}
+    name=${name//\//-}
     awk -f /mnt/page.awk "/srv/${1#docs/}" >/run/page.script
     if ! grep -q '^block ' /run/page.script; then return 0; fi
     if [ -e "/mnt/pages/$name.before" ]; then companion "$name.before"; fi
