@@ -225,7 +225,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
             None
         }
         (part, ended) = tasks.ended() => {
-            error!(event = "part_ended", part = part.as_str(), ?ended, "a part of the daemon ended by itself");
+            let panicked = ended.is_err();
+            error!(event = "part_ended", part = part.as_str(), panicked, "a part of the daemon ended by itself");
             Some(part)
         }
     };
