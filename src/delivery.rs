@@ -259,11 +259,6 @@ impl Delivery {
     pub fn spool_state(&self) -> spool::State {
         self.spool.state()
     }
-
-    /// Whether a promise can be kept now.
-    pub fn is_ready(&self) -> bool {
-        self.state() == State::Up || self.spool_state() == spool::State::Ready
-    }
 }
 
 /// Without a spool there is still the rest of the request's time for the broker.

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::{
-    book::{Book, Listed},
+    book::{Book, Listed, Survey},
     file::FileError,
     sighting::{Sign, SignKind},
     tidings::Tidings,
@@ -67,7 +67,9 @@ pub struct Overview {
     pub ending: u64,
     /// Past it.
     pub ended: u64,
-    /// The most urgent ones.
+    /// Those of these three states, each once: one that ends may be silent as well.
+    pub troubled: u64,
+    /// The most urgent ones: ending before silent before ended.
     pub list: Vec<Seen>,
 }
 
@@ -153,10 +155,11 @@ impl Sightings {
 
     /// What `/status` tells.
     pub fn overview(&self, now: SystemTime) -> Overview {
-        let book = self.book();
-        let (Census { seen, silent, ending, ended, expiry: _ }, listed) =
-            book.most_urgent(moment(now), LISTED_MAX);
-        Overview { seen, silent, ending, ended, list: listed.iter().map(Seen::of).collect() }
+        // Formatted without the lock, for requests want it.
+        let survey = self.book().survey(moment(now), LISTED_MAX);
+        let Survey { census, troubled, listed } = survey;
+        let Census { seen, silent, ending, ended, expiry: _ } = census;
+        Overview { seen, silent, ending, ended, troubled, list: listed.iter().map(Seen::of).collect() }
     }
 
     fn look(&self, now: SystemTime) -> Vec<book::Change> {
@@ -226,7 +229,7 @@ struct Keeping {
 }
 
 impl Seen {
-    fn of(listed: &Listed<'_>) -> Self {
+    fn of(listed: &Listed) -> Self {
         let Listed { id, sighting, standing, patience } = listed;
         Self {
             id: id.to_string(),

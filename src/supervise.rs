@@ -108,7 +108,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     warn_of(&warnings);
     log.count_dropped(&metrics.log_dropped);
     let systemd = Arc::new(Systemd::find(source.environment()));
-    let watchdog = sd_notify::watchdog_enabled();
+    let watchdog = Systemd::watchdog(source.environment());
     let hearts = watchdog.map_or_else(Hearts::default, Hearts::listened_to);
     let certificates = Certificates::load(&config.server.tls, &metrics)?;
     let served = certificates.as_ref().map(|certificates| Arc::clone(certificates.served()));
@@ -225,7 +225,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
             None
         }
         (part, ended) = tasks.ended() => {
-            error!(event = "part_ended", part = part.as_str(), ?ended, "a part of the daemon ended by itself");
+            let panicked = ended.is_err();
+            error!(event = "part_ended", part = part.as_str(), panicked, "a part of the daemon ended by itself");
             Some(part)
         }
     };

@@ -14,6 +14,7 @@ mod journal;
 mod outbox;
 
 use std::{
+    any::Any,
     io::{self, ErrorKind, IsTerminal},
     os::unix::net::UnixDatagram,
     panic::{self, PanicHookInfo},
@@ -153,8 +154,13 @@ fn reach(journal: &Path) -> io::Result<Sink> {
 /// What std would print to standard error, whoever reads there; it could wait for that.
 fn complain(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
-    let words = panic.payload_as_str().unwrap_or("without words");
-    error!(event = "panicked", place, error = words, "a part of the program panicked");
+    error!(event = "panicked", place, error = own_words(panic.payload()), "a part of the program panicked");
+}
+
+/// A panic's words if they stand so in the program. Words that were made may quote what a stranger sent: a slice that is cut
+/// wrong does.
+fn own_words(payload: &(dyn Any + Send)) -> Option<&'static str> {
+    payload.downcast_ref::<&'static str>().copied()
 }
 
 /// Systemd names the journal's stream in `JOURNAL_STREAM` when standard error leads there.
@@ -267,6 +273,15 @@ mod tests {
         assert!(reach(&path).is_ok());
         drop(journal);
         assert!(reach(&path).is_err());
+    }
+
+    #[test]
+    fn a_panic_quotes_nothing_that_it_was_given() {
+        let words = |panics: fn()| own_words(&*panic::catch_unwind(panics).expect_err("a panic"));
+        assert_eq!(words(|| panic!("a mistake of ours")), Some("a mistake of ours"));
+        assert_eq!(words(|| panic!("a mistake with {}", std::env::args().count())), None);
+        assert_eq!(words(|| drop("s\u{e9}cret".to_owned()[..2].to_owned())), None);
+        assert_eq!(words(|| panic::panic_any(7)), None);
     }
 
     #[test]

@@ -205,7 +205,8 @@ impl Connector {
             Ok(Err(error)) => {
                 warn!(event = "publisher_gave_up", error = %Chain(&error), others, "a publisher gave up its channel");
             }
-            Err(error) => error!(event = "publisher_panicked", %error, others, "a publisher panicked"),
+            // The hook has logged where, and such words of the panic as may be logged.
+            Err(_) => error!(event = "publisher_panicked", others, "a publisher panicked"),
         }
     }
 

@@ -173,20 +173,26 @@ impl Spool {
         let many = messages.len();
         let appended = self.try_append(messages, owed).await;
         if appended.as_ref().is_err_and(|why| *why == Refused::Slow) {
-            // Of everything else the keeper keeps count.
+            // Of almost everything else the keeper keeps count.
             self.0.metrics.spool_writes.count_many(SpoolWrite::Slow, many);
         }
         appended
     }
 
     async fn try_append(&self, messages: Vec<Stowed>, owed: Deadline) -> Result<Vec<Option<Held>>, Refused> {
+        let many = messages.len();
         let bytes = messages.iter().map(|message| message.record.bytes()).sum();
         let room = self.0.room.try_take(bytes).ok_or(Refused::Slow)?;
         let (reply, answer) = oneshot::channel();
         let append = Command::Append(Append { messages, reply, _room: room });
         self.0.commands.try_send(append).map_err(|_| Refused::Slow)?;
         match owed.limit(answer).await {
-            Ok(answer) => answer.unwrap_or(Err(Refused::Broken)),
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => {
+                // The keeper is gone, and could not count it.
+                self.0.metrics.spool_writes.count_many(SpoolWrite::Broken, many);
+                Err(Refused::Broken)
+            }
             Err(Elapsed) => Err(Refused::Slow),
         }
     }
@@ -307,3 +313,39 @@ impl Aside {
 
 /// Requests that wait for the keeper: all of them are in its next transaction.
 const COMMANDS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_lost_keeper_leaves_unanswered_is_counted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let settings = config::Spool {
+            directory: directory.path().to_owned(),
+            bytes_max: 1 << 20,
+            set_aside_after: Duration::from_secs(60),
+            waiting_bytes: 1 << 20,
+        };
+        let metrics = Metrics::new();
+        let (spool, keeper) = Spool::open(settings, Arc::clone(&metrics)).expect("a spool");
+        let word = |word: &str| word.to_owned();
+        let record = |_| Record {
+            message_id: word("id"),
+            routing_key: word("key"),
+            properties: word("{}"),
+            body: Bytes::from_static(b"body"),
+        };
+        let stowed = |record| Stowed { record, fault: None, is_in_flight: false };
+        let messages = (0..3).map(record).map(stowed).collect();
+        let owed = Deadline::after(Duration::from_secs(60));
+        // They are in the queue when the keeper goes.
+        let (appended, ()) = tokio::join!(spool.append(messages, owed), async { drop(keeper) });
+        assert_eq!(appended.expect_err("nobody writes"), Refused::Broken);
+        assert_eq!(metrics.spool_writes.get(SpoolWrite::Broken), 3);
+    }
+}

@@ -57,29 +57,29 @@ pub(super) async fn serve(
     let guest = Arc::new(guest);
     let owed = Deadline::after(guest.terms.limits.handshake_within);
     let begun = tokio::select! {
-        begun = owed.limit(begin(stream, peer, &guest, shared)) => begun,
+        begun = begin(stream, peer, owed, &guest, shared) => begun,
         // Whoever has been let in is served, also while we stop: nobody is turned away by an upgrade.
         () = lingered(&stop) => return,
         () = guest.shown_out.cancelled() => return,
     };
     let failure = match begun {
-        Ok(Ok((stream, client))) => {
+        Ok((stream, client)) => {
             let builder = builder(&guest.terms.limits, spoken(&stream));
             return http(stream, builder, client, &guest, shared, stop).await;
         }
-        Ok(Err(Failure::TurnedAway | Failure::Challenge)) => return,
-        Ok(Err(Failure::NoProxy(error))) => {
+        Err(Failure::TurnedAway | Failure::Challenge) => return,
+        Err(Failure::NoProxy(error)) => {
             if let Some(others) = shared.no_proxy.pass(Instant::now()) {
                 warn!(event = "proxy_header_wrong", client = peer.address().map(display), %error, others, "no connection: its PROXY header is missing or wrong");
             }
             ConnectionFailure::Proxy
         }
-        Ok(Err(Failure::Tls(error))) => {
+        Err(Failure::Tls(error)) => {
             debug!(client = peer.address().map(display), %error, "no TLS handshake");
             shared.metrics.tls_handshakes.count(TlsHandshake::Failed);
             ConnectionFailure::Tls
         }
-        Err(_) => {
+        Err(Failure::SlowTls) => {
             debug!(client = peer.address().map(display), "the TLS handshake took too long");
             shared.metrics.tls_handshakes.count(TlsHandshake::Timeout);
             ConnectionFailure::TlsTimeout
@@ -95,6 +95,7 @@ enum Failure {
     Challenge,
     NoProxy(io::Error),
     Tls(io::Error),
+    SlowTls,
 }
 
 /// For whom a connection is.
@@ -105,17 +106,20 @@ struct Client {
     is_proxy: bool,
 }
 
-/// What comes before the first request.
+/// What comes before the first request, all of it by one deadline.
 async fn begin(
     mut stream: Stream,
     peer: Peer,
+    owed: Deadline,
     guest: &Guest,
     shared: &Shared,
 ) -> Result<(Either<Box<TlsStream<Stream>>, Stream>, Client), Failure> {
-    let client = client(&mut stream, peer, guest).await?;
+    let client = owed.limit(client(&mut stream, peer, guest)).await;
+    let client = client.unwrap_or_else(|Elapsed| Err(Failure::NoProxy(io::ErrorKind::TimedOut.into())))?;
     let Some(tls) = &shared.tls else { return Ok((Either::Right(stream), client)) };
     guest.begins_handshake();
-    let stream = tls.accept(stream).await.map_err(Failure::Tls)?;
+    let accepted = owed.limit(tls.accept(stream)).await.map_err(|Elapsed| Failure::SlowTls)?;
+    let stream = accepted.map_err(Failure::Tls)?;
     guest.ends_handshake();
     shared.metrics.tls_handshakes.count(match stream.get_ref().1.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => TlsHandshake::Tls12,

@@ -45,13 +45,30 @@ pub(super) enum What {
     Back,
 }
 
+/// What people are shown of all of them.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) census: Census,
+    /// Those that are silent, ending or ended, each once.
+    pub(super) troubled: u64,
+    /// The most urgent ones.
+    pub(super) listed: Vec<Listed>,
+}
+
 /// A subscription in a list for people.
 #[derive(Clone, Debug)]
-pub(super) struct Listed<'a> {
-    pub(super) id: &'a Arc<str>,
-    pub(super) sighting: &'a Sighting,
+pub(super) struct Listed {
+    pub(super) id: Arc<str>,
+    pub(super) sighting: Sighting,
     pub(super) standing: Standing,
     pub(super) patience: Option<Duration>,
+}
+
+/// A subscription that may come into the list.
+struct Candidate<'a> {
+    id: &'a Arc<str>,
+    sighting: &'a Sighting,
+    standing: Standing,
 }
 
 impl Book {
@@ -136,18 +153,33 @@ impl Book {
     }
 
     /// Those that somebody should look at first, and the number of all in each state.
-    pub(super) fn most_urgent(&self, now: Moment, many: usize) -> (Census, Vec<Listed<'_>>) {
-        let mut census = Census::default();
-        let mut listed = Vec::with_capacity(self.sightings.len());
+    pub(super) fn survey(&self, now: Moment, many: usize) -> Survey {
+        let (mut census, mut troubled) = (Census::default(), 0);
+        let mut candidates = Vec::with_capacity(self.sightings.len());
         for (id, sighting) in &self.sightings {
-            let silent_after = self.entries.get(&sighting.client_state).and_then(|entry| entry.silent_after);
-            let standing = sighting.standing(now, silent_after);
+            let standing = sighting.standing(now, self.silent_after(sighting));
             census.count(sighting, standing);
-            listed.push(Listed { id, sighting, standing, patience: sighting.patience(silent_after) });
+            troubled += u64::from(standing.is_troubled());
+            candidates.push(Candidate { id, sighting, standing });
         }
-        listed.sort_unstable_by(|one, other| one.urgency().cmp(&other.urgency()));
-        listed.truncate(many);
-        (census, listed)
+        // Requests wait for the book meanwhile: of thousands, only the few that are shown are put in order.
+        if many < candidates.len() {
+            candidates.select_nth_unstable_by_key(many, Candidate::urgency);
+            candidates.truncate(many);
+        }
+        candidates.sort_unstable_by_key(Candidate::urgency);
+        let listed = candidates.iter().map(|candidate| self.listed(candidate)).collect();
+        Survey { census, troubled, listed }
+    }
+
+    fn listed(&self, Candidate { id, sighting, standing }: &Candidate<'_>) -> Listed {
+        let patience = sighting.patience(self.silent_after(sighting));
+        let (id, sighting) = (Arc::clone(id), (*sighting).clone());
+        Listed { id, sighting, standing: *standing, patience }
+    }
+
+    fn silent_after(&self, sighting: &Sighting) -> Option<Duration> {
+        self.entries.get(&sighting.client_state).and_then(|entry| entry.silent_after)
     }
 
     /// All of them, to be saved.
@@ -156,13 +188,13 @@ impl Book {
     }
 }
 
-impl Listed<'_> {
-    /// Less is more urgent.
-    fn urgency(&self) -> (u8, Moment, &Arc<str>) {
+impl<'a> Candidate<'a> {
+    /// Less is more urgent: what can still be saved comes first.
+    fn urgency(&self) -> (u8, Moment, &'a Arc<str>) {
         let rank = match self.standing {
-            Standing { ended: true, .. } => 0,
+            Standing { ending: true, .. } => 0,
             Standing { silent: true, .. } => 1,
-            Standing { ending: true, .. } => 2,
+            Standing { ended: true, .. } => 2,
             Standing { .. } => 3,
         };
         (rank, self.sighting.end.as_ref().map_or(Moment::MAX, |end| end.at), self.id)
@@ -192,8 +224,7 @@ fn what_changed(told: Standing, now: Standing) -> Option<What> {
     } else if newly(told.ending, now.ending) {
         Some(What::Ending)
     } else {
-        let is_good = !(now.silent || now.ending || now.ended);
-        is_good.then_some(What::Back)
+        (!now.is_troubled()).then_some(What::Back)
     }
 }
 
@@ -248,7 +279,7 @@ mod tests {
         );
         // A week later nobody needs to hear of it.
         assert_eq!(book.look(at(101 + 7 * 24 * 3600)), []);
-        assert_eq!(book.most_urgent(at(101 + 7 * 24 * 3600), 9).1.len(), 1);
+        assert_eq!(book.survey(at(101 + 7 * 24 * 3600), 9).listed.len(), 1);
     }
 
     #[test]
@@ -279,7 +310,7 @@ mod tests {
         assert_eq!(book.census().map(|(name, _)| name).collect::<Vec<_>>(), ["mail"]);
         book.note("late", &"chat".into(), CHANGE, at(12));
         assert_eq!(book.look(at(13)), []);
-        assert_eq!(book.most_urgent(at(13), 9).0.seen, 1);
+        assert_eq!(book.survey(at(13), 9).census.seen, 1);
     }
 
     #[test]
@@ -312,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_begins_with_what_is_worst_and_ends_with_its_bound() {
+    fn the_list_begins_with_what_can_be_saved_and_ends_with_its_bound() {
         let (mut book, mail) = (book(&[("mail", Some(50))]), "mail".into());
         let until = |end| Sign { end: Some(end), ..CHANGE };
         book.note("fine", &mail, until("1970-01-01T01:00:00Z"), at(80));
@@ -320,9 +351,14 @@ mod tests {
         book.note("silent", &mail, CHANGE, at(0));
         book.note("ending", &mail, until("1970-01-01T00:01:25Z"), at(41));
         book.note("ended", &mail, until("1970-01-01T00:01:00Z"), at(80));
-        let (census, list) = book.most_urgent(at(80), 4);
-        let ids: Vec<&str> = list.iter().map(|listed| &**listed.id).collect();
-        assert_eq!(ids, ["ended", "silent", "ending", "fine"]);
-        assert_eq!((census.seen, census.silent, census.ending, census.ended), (5, 1, 1, 1));
+        book.note("both", &mail, until("1970-01-01T00:01:23Z"), at(0));
+        let order = ["both", "ending", "silent", "ended", "fine", "endless"];
+        for many in 0..=order.len() + 1 {
+            let Survey { census, troubled, listed } = book.survey(at(80), many);
+            let ids: Vec<&str> = listed.iter().map(|listed| &*listed.id).collect();
+            assert_eq!(ids, order[..many.min(order.len())]);
+            assert_eq!((census.seen, census.silent, census.ending, census.ended), (6, 2, 2, 1));
+            assert_eq!(troubled, 4);
+        }
     }
 }

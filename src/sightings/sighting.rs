@@ -54,6 +54,13 @@ pub(super) struct Standing {
     pub(super) ended: bool,
 }
 
+impl Standing {
+    /// Whether somebody should look at it.
+    pub(super) fn is_troubled(self) -> bool {
+        self.silent || self.ending || self.ended
+    }
+}
+
 impl Sighting {
     /// A subscription that is new to us.
     pub(super) fn new(client_state: &Arc<str>, now: Moment) -> Self {

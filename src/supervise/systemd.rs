@@ -15,7 +15,7 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
-    panic,
+    panic, process,
     sync::{
         Arc,
         mpsc::{self, Receiver, RecvTimeoutError},
@@ -70,6 +70,17 @@ impl Systemd {
                 deaf
             }
         }
+    }
+
+    /// The time after which systemd kills us when it has not heard from us, if it does so at all.
+    pub(super) fn watchdog(environment: &Environment) -> Option<Duration> {
+        let watched = environment.get("WATCHDOG_PID");
+        // Set by an ancestor's systemd, it is not for us.
+        if watched.is_some_and(|pid| pid.parse() != Ok(process::id())) {
+            return None;
+        }
+        let micros = environment.get("WATCHDOG_USEC")?.parse().ok()?;
+        Some(Duration::from_micros(micros)).filter(|time| !time.is_zero())
     }
 
     /// The sockets are open and requests are answered.
@@ -214,3 +225,32 @@ impl Herald {
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Time that systemd has to take a word from us; its own queue holds hundreds.
 const TELL_WITHIN: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_ours_and_has_a_time() {
+        let ours = process::id().to_string();
+        let (ours, time) = (Some(ours.as_str()), Some(Duration::from_secs(30)));
+        for (usec, pid, expected) in [
+            (None, None, None),
+            (None, ours, None),
+            (Some("30000000"), None, time),
+            (Some("30000000"), ours, time),
+            (Some("30000000"), Some("0"), None),
+            (Some("30000000"), Some("me"), None),
+            (Some("0"), ours, None),
+            (Some("0"), None, None),
+            (Some("-1"), None, None),
+            (Some("soon"), None, None),
+            (Some(""), None, None),
+        ] {
+            let variables = [("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)];
+            let variables = variables.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            assert_eq!(Systemd::watchdog(&Environment { variables }), expected, "{usec:?} for {pid:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
-    span::{Attributes, Id},
+    span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
@@ -39,16 +39,36 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Journal {
         }
     }
 
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(outer) = span.extensions().get::<Fields>() {
-                fields.others.extend(outer.others.iter().cloned());
+                for (name, value) in &outer.others {
+                    fields.set(name, value.clone());
+                }
             }
         }
         event.record(&mut fields);
         let metadata = event.metadata();
         self.outbox.put(entry(*metadata.level(), metadata.target(), fields));
+    }
+}
+
+impl Fields {
+    /// The innermost value goes: an event's own before its span's, a later one before an earlier.
+    fn set(&mut self, name: &'static str, value: String) {
+        match self.others.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, known)) => *known = value,
+            None => self.others.push((name, value)),
+        }
     }
 }
 
@@ -58,7 +78,7 @@ impl Visit for Fields {
         match field.name() {
             "message" => self.message = value,
             "event" => self.event = Some(value),
-            name => self.others.push((name, value)),
+            name => self.set(name, value),
         }
     }
 
@@ -132,7 +152,12 @@ const VALUE_BYTES_MAX: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{os::unix::net::UnixDatagram, time::Duration};
+
+    use tracing::{debug_span, field::Empty, info};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::{super::outbox::Sink, *};
 
     fn fields(event: Option<&str>, others: &[(&'static str, &str)]) -> Fields {
         let others = others.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
@@ -168,6 +193,33 @@ mod tests {
         let long = b"GRAPHHOOK_ERROR\n\x0e\0\0\0\0\0\0\0one\nPRIORITY=0\n";
         assert!(entry.ends_with(long), "{}", String::from_utf8_lossy(&entry));
         assert!(entry.starts_with(b"MESSAGE=it happened error=\"one\\nPRIORITY=0\"\nPRIORITY=5\n"));
+    }
+
+    #[test]
+    fn an_entry_has_what_its_span_learns_later_and_each_field_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("socket");
+        let journal = UnixDatagram::bind(&path).expect("a socket");
+        journal.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket of ours");
+        let ours = UnixDatagram::unbound().expect("a socket");
+        let outbox = Outbox::open(Sink::Journal(ours, path)).expect("a thread");
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(Journal { outbox }), || {
+            let span = debug_span!("request", request = "outer", trace = Empty, reason = Empty);
+            span.record("trace", "abc");
+            span.in_scope(|| info!(request = "own", trace = None::<&str>, "it happened"));
+        });
+        let mut entry = [0; 1024];
+        let length = journal.recv(&mut entry).expect("an entry");
+        let entry = String::from_utf8_lossy(&entry[..length]);
+        let ours: Vec<&str> = entry.lines().filter(|line| !line.starts_with("GRAPHHOOK_TARGET")).collect();
+        let expected = [
+            "MESSAGE=it happened request=own trace=abc",
+            "PRIORITY=5",
+            "SYSLOG_IDENTIFIER=graphhook",
+            "GRAPHHOOK_REQUEST=own",
+            "GRAPHHOOK_TRACE=abc",
+        ];
+        assert_eq!(ours, expected);
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub(super) struct Subscriptions {
     pub(super) silent: u64,
     pub(super) ending: u64,
     pub(super) ended: u64,
+    /// Those of these three states, each once. Older daemons do not say it.
+    pub(super) troubled: u64,
     pub(super) list: Vec<Subscription>,
 }
 

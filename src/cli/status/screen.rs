@@ -193,18 +193,20 @@ impl Screen {
     }
 
     fn subscriptions(&mut self, subscriptions: &Subscriptions) {
-        let Subscriptions { seen, silent, ending, ended, list } = subscriptions;
+        let Subscriptions { seen, silent, ending, ended, troubled, list } = subscriptions;
         let tone = if silent + ending + ended > 0 { Tone::Odd } else { Tone::Plain };
         let text = format!("{seen} seen, {silent} silent, {ending} ending, {ended} ended");
         self.line("subscriptions", tone, text);
-        let mut urgent: Vec<_> = list.iter().filter(|one| one.silent || one.ending || one.ended).collect();
-        urgent.sort_by_key(|one| (!one.ending, !one.ended, one.expires_at, one.last_at));
-        for subscription in urgent.iter().take(ROWS_MAX) {
+        // The daemon has put them in order.
+        let urgent: Vec<_> = list.iter().filter(|one| one.silent || one.ending || one.ended).collect();
+        let shown = urgent.len().min(ROWS_MAX);
+        for subscription in &urgent[..shown] {
             self.subscription(subscription);
         }
-        if urgent.len() > ROWS_MAX {
-            let text = format!("and {} more: graphhook status --json", urgent.len() - ROWS_MAX);
-            self.line("", Tone::Plain, text);
+        // The list has a bound; the count has none.
+        let more = (*troubled).max(urgent.len() as u64) - shown as u64;
+        if more > 0 {
+            self.line("", Tone::Plain, format!("and {more} more: graphhook status --json"));
         }
     }
 

@@ -1,5 +1,8 @@
 //! N13: proxies say whom they speak for, and nobody else is believed.
 
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
 use super::{behind_proxy, failed, header};
 use crate::support::daemon::Daemon;
 use crate::support::graph::{PATH, collection, created, post};
@@ -62,6 +65,26 @@ async fn without_a_good_header_there_is_no_connection() {
     // Without any header, TLS is none.
     assert!(daemon.client().connect().await.is_err());
     daemon.eventually_metric(&failed("proxy_header"), |failed| failed == count as f64 + 1.0).await;
+}
+
+/// What is slow is named by what it is slow with.
+#[tokio::test]
+async fn a_slow_header_is_no_slow_handshake() {
+    let daemon = behind_proxy(Daemon::configure().without_broker(), "proxy_protocol")
+        .set("server.limits", "handshake_within", "\"1s\"")
+        .start()
+        .await;
+    let timeout = r#"graphhook_tls_handshakes_total{result="timeout",version="none"}"#;
+    let mut header_is_slow = TcpStream::connect(daemon.public()).await.expect("a connection");
+    header_is_slow.write_all(b"PROXY TCP4 ").await.expect("a connection");
+    daemon.eventually_metric(&failed("proxy_header"), |failed| failed == 1.0).await;
+    let metrics = daemon.metrics().await;
+    assert_eq!((metrics.sum(timeout), metrics.sum(&failed("tls_timeout"))), (0.0, 0.0));
+    let mut handshake_is_slow = TcpStream::connect(daemon.public()).await.expect("a connection");
+    handshake_is_slow.write_all(header("203.0.113.9")[0].as_bytes()).await.expect("a connection");
+    daemon.eventually_metric(&failed("tls_timeout"), |failed| failed == 1.0).await;
+    let metrics = daemon.metrics().await;
+    assert_eq!((metrics.sum(timeout), metrics.sum(&failed("proxy_header"))), (1.0, 1.0));
 }
 
 #[tokio::test]

@@ -84,11 +84,11 @@ fn a_bad_night_says_what_is_wrong() {
         { "hosts": ["soon.example.com"], "not_after": "2026-11-28T03:00:00Z", "refused": "the key does not fit" },
     ]);
     answer["acme"] = json!([{ "domain": "new.example.com", "state": "failing", "last_error": "no route" }]);
-    answer["subscriptions"] = json!({ "seen": 5, "silent": 1, "ending": 1, "ended": 1, "list": [
+    answer["subscriptions"] = json!({ "seen": 500, "silent": 1, "ending": 1, "ended": 245, "troubled": 247, "list": [
+        { "id": "c", "ending": true, "expires_at": "2026-11-22T05:00:00Z" },
         { "id": "a", "client_state": "mail", "silent": true, "last_at": "2026-11-22T01:00:00Z" },
         { "id": "b", "ended": true, "expires_at": "2026-11-22T02:30:00Z" },
-        { "id": "c", "ending": true, "expires_at": "2026-11-22T05:00:00Z" },
-        { "id": "d" },
+        { "id": "d", "ended": true },
     ] });
     answer["last_reload"] =
         json!({ "at": "2026-11-22T02:59:00Z", "ok": false, "message": "server.listen: differs" });
@@ -110,6 +110,7 @@ fn a_bad_night_says_what_is_wrong() {
         "a (mail): silent for 2 h",
         "b: ended 30 min ago",
         "c: ends in 2 h",
+        "and 244 more: graphhook status --json",
         "1 min ago, REFUSED: server.listen: differs",
         "1 warning\n",
         "plain HTTP",
@@ -118,7 +119,7 @@ fn a_bad_night_says_what_is_wrong() {
     }
     assert!(!text.contains('\u{1b}') && !text.contains("  d:"), "{text}");
     let place = |words: &str| text.find(words).expect(words);
-    assert!(place("c: ends") < place("b: ended") && place("b: ended") < place("a (mail)"), "{text}");
+    assert!(place("c: ends") < place("a (mail)") && place("a (mail)") < place("b: ended"), "{text}");
     assert!(place("soon.example.com") < place("over.example.com"), "what is refused comes first:\n{text}");
 }
 
@@ -127,6 +128,10 @@ fn an_older_daemon_says_less() {
     let text = shown(&json!({ "version": "0.0.9", "ready": true }));
     assert!(text.starts_with("graphhook      0.0.9\n               ready\n"), "{text}");
     assert!(!text.contains("Graph's view") && !text.contains("subscriptions"), "{text}");
+    let mut answer = ordinary();
+    let silent = json!({ "id": "a", "silent": true, "last_at": "2026-11-22T01:00:00Z" });
+    answer["subscriptions"]["list"] = vec![silent; 4].into();
+    assert!(shown(&answer).contains("and 1 more: graphhook status --json"));
 }
 
 #[test]
