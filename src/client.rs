@@ -1,13 +1,6 @@
 //! HTTP requests of our own: a connection for each, everything under one deadline, nothing read without limit.
 
-use std::{
-    convert::Infallible,
-    io,
-    path::{Path, PathBuf},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, fs, io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -36,15 +29,6 @@ use crate::{blocking::off_thread, deadline::Deadline};
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     tls: Option<Arc<ClientConfig>>,
-}
-
-/// Authorities to be trusted instead of the system's, in a PEM file that a setting names.
-#[derive(Clone, Debug)]
-pub(crate) struct CaFile {
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// The setting.
-    pub(crate) key: &'static str,
 }
 
 /// Why there is no answer.
@@ -104,21 +88,33 @@ pub(crate) enum Unanswered {
     },
 }
 
+/// Why a conversation ended without an answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// The connection broke.
+    #[error("no answer")]
+    Http(#[source] hyper::Error),
+    /// The answer has no end, or breaks off.
+    #[error("the answer is too long or breaks off")]
+    Answer,
+}
+
 impl Client {
     /// A client for `https://` that believes the authorities in this file, or those that the system names; `key` is the
     /// setting that would name one.
     pub(crate) async fn https(ca_file: Option<PathBuf>, key: &'static str) -> Result<Self, Unanswered> {
-        let ca_file = ca_file.map(|path| CaFile { path, key });
-        let roots = off_thread(move || roots(ca_file.as_ref())).await?;
+        let roots = off_thread(move || match ca_file {
+            None => Ok(system_roots()),
+            Some(path) => {
+                let pem = fs::read(&path).map_err(pem::Error::Io);
+                pem.and_then(|pem| roots(&pem)).map_err(|source| Unanswered::Trust { path, key, source })
+            }
+        });
+        let roots = roots.await?;
         if roots.is_empty() {
             return Err(Unanswered::NoTrust { key });
         }
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider has suites for both versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: Some(Arc::new(tls)) })
+        Ok(Self { tls: Some(Arc::new(tls(roots))) })
     }
 
     /// A client for `http://`.
@@ -158,11 +154,11 @@ impl Client {
                 let name = ServerName::try_from(bare(host).to_owned());
                 let name = name.map_err(|error| failed(io::Error::other(error)))?;
                 let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
-                converse(host, stream.map_err(failed)?, request).await
+                answer(host, stream.map_err(failed)?, request).await
             }
             (None, Some("http")) => {
                 let stream = connect(host, uri.port_u16().unwrap_or(80)).await.map_err(failed)?;
-                converse(host, stream, request).await
+                answer(host, stream, request).await
             }
             (Some(_) | None, _) => Err(wrong()),
         }
@@ -170,16 +166,26 @@ impl Client {
 }
 
 async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut failed = io::Error::other("the name has no address");
-    for address in lookup_host((bare(host), port)).await? {
-        // One address that swallows packets shall not use up the time of the others.
-        match Deadline::after(CONNECT_WITHIN).limit(TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => failed = error,
-            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+    let addresses = lookup_host((bare(host), port)).await?;
+    let none = || io::Error::other("the name has no address");
+    dial(addresses, CONNECT_WITHIN).await.map_err(|last| last.map_or_else(none, |(_, error)| error))
+}
+
+/// Connects to the first address that takes it; or else says which was the last one, and why it did not. Those that
+/// swallow packets do not use up the time of the others: each has its own.
+pub(crate) async fn dial(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    within: Duration,
+) -> Result<TcpStream, Option<(SocketAddr, io::Error)>> {
+    let mut last = None;
+    for address in addresses {
+        let connected = Deadline::after(within).limit(TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some((address, error)),
         }
     }
-    Err(failed)
+    Err(last)
 }
 
 /// An IPv6 address stands in brackets in URLs only.
@@ -187,19 +193,29 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// One request on a connection of its own, which is driven and dropped here.
-async fn converse(
+async fn answer(
     host: &str,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + 'static>,
 ) -> Result<Response<Bytes>, Unanswered> {
-    let broken = |source| Unanswered::Http { host: host.to_owned(), source };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let host = || host.to_owned();
+    converse(stream, request, ANSWER_BYTES_MAX).await.map_err(|broken| match broken {
+        Broken::Http(source) => Unanswered::Http { host: host(), source },
+        Broken::Answer => Unanswered::Answer { host: host() },
+    })
+}
+
+/// One request on a connection of its own, which is driven and dropped here.
+pub(crate) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + 'static>,
+    answer_bytes_max: usize,
+) -> Result<Response<Bytes>, Broken> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Broken::Http)?;
     let exchange = pin!(async {
-        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let (head, body) = sender.send_request(request).await.map_err(Broken::Http)?.into_parts();
         #[expect(clippy::disallowed_methods, reason = "bounded by Limited")]
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| Unanswered::Answer { host: host.to_owned() })?;
+        let body = Limited::new(body, answer_bytes_max).collect().await.map_err(|_| Broken::Answer)?;
         Ok(Response::from_parts(head, body.to_bytes()))
     });
     match select(exchange, pin!(connection)).await {
@@ -209,26 +225,27 @@ async fn converse(
     }
 }
 
-/// Everything that can be trusted; perhaps nothing, if the system names none.
-fn roots(ca_file: Option<&CaFile>) -> Result<RootCertStore, Unanswered> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(CaFile { path, key }) => {
-            let failed = |source| Unanswered::Trust { path: path.to_owned(), key, source };
-            roots.add_parsable_certificates(certificates(path).map_err(failed)?);
-            if roots.is_empty() {
-                return Err(failed(pem::Error::NoItemsFound));
-            }
-        }
-    }
-    Ok(roots)
+/// TLS as we speak it to those whom these authorities vouch for.
+pub(crate) fn tls(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites for both versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
-    CertificateDer::pem_file_iter(path)?.collect()
+/// The authorities that the system trusts; perhaps none.
+pub(crate) fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// The authorities in this PEM text; at least one.
+pub(crate) fn roots(pem: &[u8]) -> Result<RootCertStore, pem::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?);
+    if roots.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(roots) }
 }
 
 /// Path and query: what stands in the first line of a request that goes to no proxy.

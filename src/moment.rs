@@ -4,15 +4,31 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serializer;
 
-/// This moment; one that no four digits of a year hold becomes the last one that they do.
+/// This moment; one that no four digits of a year hold becomes the last one that they do, and one before 1970 is 1970.
 pub fn rfc3339(moment: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(moment.min(SystemTime::UNIX_EPOCH + LAST)).to_string()
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    humantime::format_rfc3339_seconds(at(since)).to_string()
 }
 
-/// This unix time. What lies before 1970 is 1970.
+/// This unix time, as [`rfc3339`] has it.
 pub fn rfc3339_unix(seconds: i64) -> String {
-    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).min(LAST);
-    rfc3339(SystemTime::UNIX_EPOCH + since)
+    rfc3339(at_unix(seconds))
+}
+
+/// This moment, unless it cannot be written.
+pub(crate) fn rfc3339_exact(moment: SystemTime) -> Option<String> {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since.as_secs() <= LAST.as_secs()).then(|| rfc3339(moment))
+}
+
+/// The moment so long after 1970, but none that cannot be written: files and strangers may name any.
+pub(crate) fn at(since_1970: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH + since_1970.min(LAST)
+}
+
+/// This unix time as a moment that can be written.
+pub(crate) fn at_unix(seconds: i64) -> SystemTime {
+    at(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
 /// For fields that hold unix times.
@@ -39,5 +55,12 @@ mod tests {
         ] {
             assert_eq!(rfc3339_unix(seconds), text);
         }
+        let (before, last) = (SystemTime::UNIX_EPOCH - Duration::from_secs(1), "9999-12-31T23:59:59Z");
+        assert_eq!(rfc3339(before), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(at(Duration::MAX)), last);
+        let within = SystemTime::UNIX_EPOCH + LAST + Duration::from_millis(999);
+        assert_eq!(rfc3339_exact(within).as_deref(), Some(last));
+        assert_eq!(rfc3339_exact(SystemTime::UNIX_EPOCH + LAST + Duration::from_secs(1)), None);
+        assert_eq!(rfc3339_exact(before), None);
     }
 }

@@ -36,6 +36,7 @@ use crate::{
     deadline::Deadline,
     error::Chain,
     metrics::{Census, Metrics},
+    moment::{at, rfc3339},
     notification::{
         Notification,
         lifecycle::{Event, Kind},
@@ -234,9 +235,9 @@ impl Seen {
         Self {
             id: id.to_string(),
             client_state: sighting.client_state.to_string(),
-            first_at: rfc3339(sighting.first_at),
-            last_at: rfc3339(sighting.last_at),
-            expires_at: sighting.end.as_ref().map(|end| rfc3339(end.at)),
+            first_at: rfc3339(at(sighting.first_at)),
+            last_at: rfc3339(at(sighting.last_at)),
+            expires_at: sighting.end.as_ref().map(|end| rfc3339(at(end.at))),
             silent_after_seconds: patience.map(|patience| patience.as_secs()),
             silent: standing.silent,
             ending: standing.ending,
@@ -266,12 +267,6 @@ fn complain(error: &FileError) {
 
 fn moment(time: SystemTime) -> Moment {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-/// Times come from files and strangers, but none lies behind the year 9999.
-fn rfc3339(moment: Moment) -> String {
-    let shown = moment.min(Duration::from_secs(253_402_300_799));
-    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + shown).to_string()
 }
 
 /// Items that are noted under one lock.

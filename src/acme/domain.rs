@@ -25,6 +25,7 @@ use crate::{
     failpoint::{Point, reached},
     listener::tls::TlsError,
     metrics::Order,
+    moment::rfc3339,
 };
 
 /// A domain and what is known of its certificate.
@@ -258,7 +259,7 @@ impl Domain {
                 if let Some(window) = suggestion.window.filter(|window| Some(*window) != held.window) {
                     held.window = Some(window);
                     self.next = held.life.renewal_within(window, chance());
-                    let next = humantime::format_rfc3339_seconds(self.next);
+                    let next = rfc3339(self.next);
                     info!(domain = self.name, %next, "the authority suggests when to renew");
                     self.tell();
                 }
@@ -278,7 +279,7 @@ impl Domain {
                 (Some(_), Some(_)) => State::Failing,
             },
             not_after: self.held.as_ref().map(|held| held.not_after),
-            next_attempt_at: Some(humantime::format_rfc3339_seconds(self.next).to_string()),
+            next_attempt_at: Some(rfc3339(self.next)),
             last_error: self.last_error.clone(),
         };
         self.authority.told.send_modify(|standings| standings[self.place] = standing);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::listener::tls::Facts;
+use crate::{listener::tls::Facts, moment::at_unix};
 
 /// From when until when a certificate is good.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,7 +21,7 @@ pub(super) struct Window {
 impl Life {
     /// The life that a certificate tells of.
     pub(super) fn of(facts: &Facts) -> Self {
-        Self { from: time(facts.not_before), until: time(facts.not_after) }
+        Self { from: at_unix(facts.not_before), until: at_unix(facts.not_after) }
     }
 
     /// When to renew it, if the authority suggests nothing: when two thirds of its life are over, or half of a short
@@ -68,12 +68,6 @@ pub(super) fn nap(now: SystemTime, then: SystemTime) -> Duration {
     then.duration_since(now).unwrap_or_default().min(LONGEST_NAP)
 }
 
-/// Unix time as a moment; a certificate may name any.
-fn time(seconds: i64) -> SystemTime {
-    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    SystemTime::UNIX_EPOCH + since.min(YEAR_10_000)
-}
-
 /// Of lives shorter than this, half is kept for renewal.
 const SHORT_LIFE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 /// Between two tries in any case.
@@ -82,7 +76,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 /// finds out when the limit was lifted.
 const LONGEST_WORD: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_NAP: Duration = Duration::from_secs(10 * 60);
-const YEAR_10_000: Duration = Duration::from_secs(253_402_300_799);
 
 #[cfg(test)]
 mod tests {
@@ -93,7 +86,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     fn day(days: u32) -> SystemTime {
-        time(1_700_000_000) + DAY * days
+        at_unix(1_700_000_000) + DAY * days
     }
 
     fn life(days: u32) -> Life {
@@ -157,7 +150,7 @@ mod tests {
 
         #[test]
         fn no_date_is_too_odd(from in any::<i64>(), until in any::<i64>(), chance in any::<f64>()) {
-            let life = Life { from: time(from), until: time(until) };
+            let life = Life { from: at_unix(from), until: at_unix(until) };
             let renewal = life.renewal(chance);
             prop_assert!(life.from <= renewal);
             prop_assert!(renewal <= life.until.max(life.from));

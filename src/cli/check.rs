@@ -25,6 +25,7 @@ use std::{
 
 use futures_util::future::{join_all, join3};
 
+pub(super) use self::certificates::WARNED_BEFORE;
 use self::{
     clock::Told,
     limits::Machine,

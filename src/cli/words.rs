@@ -7,6 +7,8 @@ use std::{
 
 use bytesize::ByteSize;
 
+use crate::moment::rfc3339_exact;
+
 /// A length of time in its two largest units: `2 h 5 min`.
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -25,13 +27,9 @@ fn count(many: u64, unit: usize) -> String {
     format!("{many} {name}{plural}")
 }
 
-/// RFC 3339, to the second.
+/// RFC 3339, to the second. A damaged row may name any time.
 pub(super) fn time(time: SystemTime) -> String {
-    // A damaged row may name any time; years have four digits.
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) if since < YEAR_10_000 => humantime::format_rfc3339_seconds(time).to_string(),
-        Ok(_) | Err(_) => "never".to_owned(),
-    }
+    rfc3339_exact(time).unwrap_or_else(|| "never".to_owned())
 }
 
 /// Bytes in binary units: `4.0 GiB`.
@@ -59,7 +57,6 @@ pub(super) fn messages(many: u64) -> String {
 
 const DAY: u64 = 24 * 60 * 60;
 const UNITS: [(&str, u64); 4] = [("day", DAY), ("h", 60 * 60), ("min", 60), ("s", 1)];
-const YEAR_10_000: Duration = Duration::from_secs(253_402_300_800);
 
 #[cfg(test)]
 mod tests {

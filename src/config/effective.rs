@@ -108,8 +108,17 @@ pub fn toml_value(value: &Value) -> String {
             let set = table.iter().filter(|(_, value)| !value.is_null());
             format!(
                 "{{ {} }}",
-                list(set.map(|(name, value)| format!("{name} = {}", toml_value(value))).collect())
+                list(
+                    set.map(|(name, value)| format!("{} = {}", toml_key(name), toml_value(value))).collect()
+                )
             )
         }
     }
+}
+
+/// Bare where TOML allows it: who sets the keys of a table chooses their names.
+fn toml_key(name: &str) -> String {
+    let is_bare =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if is_bare { name.to_owned() } else { toml_value(&Value::from(name)) }
 }

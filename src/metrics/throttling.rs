@@ -7,9 +7,9 @@
 //!
 //! What the page leaves open, and how it is taken here: exactly 10 % neither enters nor leaves. Ten minutes are this
 //! second and the 599 before it. While the window is empty a state stays, because nothing has shown that it is over.
-//! There is no least number of answers (the page of 2023 had one, of 100). A client that has gone before its answer waited in vain: that is
-//! over 3 s, whatever our clock says; and if it had waited longer than 3 s, it was a repetition, which is waited for
-//! 10 s, so it is over these as well.
+//! There is no least number of answers (the page of 2023 had one, of 100). A client that has gone before its answer
+//! waited in vain: that is over 3 s, whatever our clock says; and if it had waited longer than 3 s, it was a
+//! repetition, which is waited for 10 s, so it is over these as well.
 
 use std::{mem, time::Duration};
 
@@ -123,8 +123,8 @@ impl Answers {
         if all == 0 {
             return;
         }
-        let is_over = |was: bool, part: u32, percent: u64| {
-            let (part, limit) = (u64::from(part) * 100, u64::from(all) * percent);
+        let is_over = |was: bool, part: u32, percent: u32| {
+            let (part, limit) = (u64::from(part) * 100, u64::from(all) * u64::from(percent));
             part > limit || was && part == limit
         };
         self.is_slow = is_over(self.is_slow, over_first, SLOW_PERCENT);
@@ -149,8 +149,10 @@ const WINDOW_SECONDS: usize = 600;
 const FIRST_ALLOWANCE: Duration = Duration::from_secs(3);
 /// How long it waits when it repeats.
 const REPEATED_ALLOWANCE: Duration = Duration::from_secs(10);
-const SLOW_PERCENT: u64 = 10;
-const DROP_PERCENT: u64 = 15;
+/// Over so many of the answers later than 3 s, Graph delays.
+pub const SLOW_PERCENT: u32 = 10;
+/// Over so many of them later than 10 s, it drops.
+pub const DROP_PERCENT: u32 = 15;
 
 #[cfg(test)]
 mod tests {

@@ -89,8 +89,15 @@ async fn what_is_printed_is_a_configuration_again_but_for_its_secrets() {
         ("MAIL_SECRET", "hunter2 from the environment"),
         ("GRAPHHOOK_BROKER__URLS", "[{ env = \"URL\" }]"),
         ("URL", "amqp://h/"),
+        (
+            "GRAPHHOOK_TRACES__HEADERS",
+            "{ x-plain = { env = \"MAIL_SECRET\" }, \"x.dotted\" = { env = \"MAIL_SECRET\" }, \"x!#$\" = { env = \"MAIL_SECRET\" } }",
+        ),
     ];
     let shown = print(&path, &["--origin"], &environment).await;
+    for key in ["x-plain", "\"x.dotted\"", "\"x!#$\""] {
+        assert!(shown.contains(&format!("{key} = {{ env = \"MAIL_SECRET\" }}")), "no {key} in\n{shown}");
+    }
     let (_second_directory, second) = written(&shown);
     let (one, other) = (print(&path, &[], &environment).await, print(&second, &[], &environment).await);
     let rest = |text: &str| text.split_once('\n').expect("lines").1.to_owned();

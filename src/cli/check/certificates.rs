@@ -149,7 +149,7 @@ pub(super) fn days(time: Duration) -> u64 {
 
 const CHECK: Check = Check::Tls;
 /// Graph stops delivering the moment a certificate ends; three weeks leave time to find out why renewal failed.
-pub(super) const WARNED_BEFORE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
+pub(in crate::cli) const WARNED_BEFORE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -90,12 +90,13 @@ fn time_for_the_spool(answer_within: Duration, confirm_within: Duration) -> Opti
     Some(Finding::warning(Check::Limits, words, "let broker.confirm_within be 500 ms less, or lower"))
 }
 
-/// As docs/edge.md has it: what stands there idle, each connection, and what is in flight twice, once as it came and once
-/// as it goes to the broker.
+/// The sum of docs/capacity.md, section Memory: the daemon itself, each connection, bodies twice over (once as they came,
+/// once as they wait for the spool), and what is on its way to the broker.
 fn needed(config: &Config, connections: usize) -> u64 {
     let limits = &config.server.limits;
     let connections = limits.connections_max.min(connections) as u64;
-    IDLE_BYTES + connections * CONNECTION_BYTES + 2 * limits.bytes_in_flight as u64
+    let bodies = 2 * limits.bytes_in_flight as u64;
+    IDLE_BYTES + connections * CONNECTION_BYTES + bodies + config.broker.in_flight_bytes as u64
 }
 
 /// The least that a control group around us may use (cgroup v2, `memory.max`).
@@ -140,7 +141,7 @@ mod tests {
         check(
             "",
             Machine { memory: Some(512 << 20), ..large },
-            &["take 768.0 MiB of memory; there are 512.0 MiB"],
+            &["take 832.0 MiB of memory; there are 512.0 MiB"],
         );
         check("[broker]\nconfirm_within = \"2500ms\"", large, &["nothing gets to the spool in time"]);
         check("[broker]\nconfirm_within = \"2200ms\"", large, &["only 300 ms"]);

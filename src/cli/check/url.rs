@@ -1,31 +1,25 @@
 //! The public URL, called as Graph does before it makes a subscription.
 
 use std::{
-    convert::Infallible,
     path::Path,
-    pin::pin,
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper::{
     Request, Response, StatusCode,
-    body::Body,
-    client::conn::http1,
     header::{CONNECTION, CONTENT_TYPE, DATE, HOST},
 };
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 use uuid::Uuid;
 
 use super::{
     report::{Check, Finding},
     visit::{Resolved, VisitError, connect, in_time, resolve, roots_of},
 };
-use crate::{config::PublicUrl, error::Chain, listener::tls::Identity, simulate::handshake_token};
+use crate::{
+    client::converse, config::PublicUrl, error::Chain, listener::tls::Identity, simulate::handshake_token,
+};
 
 /// What was found, and what time the answer bore.
 pub(super) async fn call(
@@ -88,35 +82,14 @@ async fn visit(url: &PublicUrl, ca: Option<&Path>) -> Result<Seen, VisitError> {
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .expect("a URL has a path and an authority");
-    let (answer, date) = match in_time("the answer", converse(stream, request)).await? {
+    let (answer, date) = match in_time("the answer", converse(stream, request, ANSWER_BYTES_MAX)).await? {
         Ok(answer) => {
             let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
             (judge(&answer, &token), date.and_then(|date| httpdate::parse_http_date(date).ok()))
         }
-        Err(words) => (Err((words, ASK_THE_LOG)), None),
+        Err(broken) => (Err((Chain(&broken).to_string(), ASK_THE_LOG)), None),
     };
     Ok(Seen { resolved, version, certificate, answer, date })
-}
-
-/// One request on a connection of its own, which is driven and dropped here.
-async fn converse(
-    stream: TlsStream<TcpStream>,
-    request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + 'static>,
-) -> Result<Response<Bytes>, String> {
-    let broken = |error: hyper::Error| format!("no answer: {}", Chain(&error));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let exchange = pin!(async {
-        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-        #[expect(clippy::disallowed_methods, reason = "bounded by Limited")]
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| "the answer is far too long, or breaks off".to_owned())?;
-        Ok(Response::from_parts(head, body.to_bytes()))
-    });
-    match select(exchange, pin!(connection)).await {
-        Either::Left((answer, _)) => answer,
-        // The connection has ended; what it brought is still to be read.
-        Either::Right((_, exchange)) => exchange.await,
-    }
 }
 
 /// 200, plain text, the token and nothing else: all of it is what Graph demands.

@@ -9,14 +9,16 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    RootCertStore,
+    pki_types::{ServerName, pem},
 };
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::deadline::Deadline;
+use crate::{
+    client::{self, dial, system_roots, tls},
+    deadline::Deadline,
+};
 
 /// What a name stands for, and how long it took to find out.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub(super) enum VisitError {
     Tls(#[source] io::Error),
     /// The authorities to trust cannot be had.
     #[error("no authorities to trust")]
-    Trust(#[source] io::Error),
+    Trust(#[source] pem::Error),
     /// It took too long.
     #[error("{step} took more than {} s", STEP_WITHIN.as_secs())]
     Late { step: &'static str },
@@ -71,29 +73,19 @@ pub(super) async fn connect(
     host: &str,
     roots: RootCertStore,
 ) -> Result<TlsStream<TcpStream>, VisitError> {
-    let stream = dial(addresses).await?;
+    let dialled = dial(addresses.iter().copied().take(ADDRESSES_MAX), STEP_WITHIN).await;
+    let stream = dialled.map_err(|last| match last {
+        Some((address, source)) if source.kind() != io::ErrorKind::TimedOut => {
+            VisitError::Connect { address, source }
+        }
+        Some(_) | None => VisitError::Late { step: "connecting" },
+    })?;
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|error| VisitError::Tls(io::Error::other(error)))?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider has suites for both versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = tls(roots);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
     in_time("TLS", connecting).await?.map_err(VisitError::Tls)
-}
-
-async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, VisitError> {
-    let mut failed = VisitError::Late { step: "connecting" };
-    for address in addresses.iter().take(ADDRESSES_MAX) {
-        match in_time("connecting", TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(source)) => failed = VisitError::Connect { address: *address, source },
-            Err(late) => failed = late,
-        }
-    }
-    Err(failed)
 }
 
 /// Waits for one step, not for ever.
@@ -102,25 +94,15 @@ pub(super) async fn in_time<T>(step: &'static str, work: impl Future<Output = T>
 }
 
 /// The authorities in this PEM text, or those that the system trusts.
-pub(super) fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, VisitError> {
-    let mut roots = RootCertStore::empty();
-    match pem {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(pem) => {
-            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-            let found = found.map_err(|error| VisitError::Trust(io::Error::other(error)))?;
-            roots.add_parsable_certificates(found);
-        }
-    }
-    let none = || VisitError::Trust(io::Error::new(io::ErrorKind::NotFound, "there are none"));
-    if roots.is_empty() { Err(none()) } else { Ok(roots) }
+pub(super) fn roots(text: Option<&[u8]>) -> Result<RootCertStore, VisitError> {
+    let found = text.map_or_else(|| Ok(system_roots()), client::roots).map_err(VisitError::Trust)?;
+    if found.is_empty() { Err(VisitError::Trust(pem::Error::NoItemsFound)) } else { Ok(found) }
 }
 
 /// As [`roots`], from a file.
 pub(super) fn roots_of(file: Option<&Path>) -> Result<RootCertStore, VisitError> {
-    let text = file.map(std::fs::read).transpose().map_err(VisitError::Trust)?;
+    let text =
+        file.map(std::fs::read).transpose().map_err(|error| VisitError::Trust(pem::Error::Io(error)))?;
     roots(text.as_deref())
 }
 

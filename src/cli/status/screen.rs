@@ -1,12 +1,15 @@
 //! The screen: at most 80 columns, and about two dozen lines.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::answer::{
     Books, Broker, Certificate, Config, Domain, Graph, Moment, Reload, Spool, Status, Subscription,
     Subscriptions,
 };
-use crate::cli::words;
+use crate::{
+    cli::{check::WARNED_BEFORE, words},
+    metrics::throttling::{DROP_PERCENT, SLOW_PERCENT},
+};
 
 /// Lines under their labels.
 #[derive(Debug)]
@@ -141,17 +144,19 @@ impl Screen {
     }
 
     fn graph(&mut self, Graph { slow_ratio, drop_ratio, predicted, answers }: &Graph) {
+        let is_far_under = |ratio: f64, limit: u32| ratio * 100.0 < f64::from(limit) / 2.0;
         let tone = match predicted.as_str() {
-            "good" if *slow_ratio < SLOW / 2.0 && *drop_ratio < DROP / 2.0 => Tone::Good,
+            "good" if is_far_under(*slow_ratio, SLOW_PERCENT) && is_far_under(*drop_ratio, DROP_PERCENT) => {
+                Tone::Good
+            }
             "good" => Tone::Odd,
             _ => Tone::Bad,
         };
         let percent = |ratio: f64| format!("{:.1} %", ratio * 100.0);
         let (slow, drop) = (percent(*slow_ratio), percent(*drop_ratio));
         let text = format!(
-            "{predicted}; of {answers} answers {slow} over 3 s (limit {:.0} %),\n{drop} over 10 s (limit {:.0} %)",
-            SLOW * 100.0,
-            DROP * 100.0
+            "{predicted}; of {answers} answers {slow} over 3 s (limit {SLOW_PERCENT} %),\n\
+             {drop} over 10 s (limit {DROP_PERCENT} %)"
         );
         self.line("Graph's view", tone, text);
     }
@@ -175,12 +180,13 @@ impl Screen {
     fn certificate(&mut self, label: &'static str, Certificate { hosts, not_after, refused }: &Certificate) {
         let host = hosts.first().map_or("-", String::as_str);
         let more = if hosts.len() > 1 { format!(" and {} more", hosts.len() - 1) } else { String::new() };
-        let left = not_after.map(|end| end.0.duration_since(self.now).map_or(0, |left| left.as_secs() / DAY));
+        let left = not_after.map(|end| end.0.duration_since(self.now).unwrap_or_default());
         let tone = match left {
-            Some(0..7) | None => Tone::Bad,
-            Some(7..21) => Tone::Odd,
-            Some(_) => Tone::Good,
+            Some(left) if left >= WARNED_BEFORE => Tone::Good,
+            Some(left) if left >= ALARMED_BEFORE => Tone::Odd,
+            Some(_) | None => Tone::Bad,
         };
+        let left = left.map(|left| left.as_secs() / DAY);
         let end = match (left, not_after) {
             (Some(0), Some(end)) if end.0 <= self.now => format!("ENDED {}", words::time(end.0)),
             (Some(days), Some(end)) => format!("{days} days left, until {}", words::time(end.0)),
@@ -304,9 +310,8 @@ const WRAPPED_MAX: usize = 3;
 /// Of certificates, subscriptions and warnings each.
 const ROWS_MAX: usize = 3;
 const DAY: u64 = 24 * 60 * 60;
-/// Over so many of the answers later than 3 s, Graph delays; over so many later than 10 s, it drops (April 2026).
-const SLOW: f64 = 0.10;
-const DROP: f64 = 0.15;
+/// Of a certificate's end: by then every renewal has failed for two weeks.
+const ALARMED_BEFORE: Duration = Duration::from_secs(7 * DAY);
 
 #[cfg(test)]
 mod tests;

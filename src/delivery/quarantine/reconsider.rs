@@ -1,6 +1,6 @@
 //! A second judgement on a refused item, by the table of secrets as it is now. Pure: no I/O, no clock.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use crate::{
         Envelope, Router,
         properties::{Arrival, RECEIVED_AT, REQUEST_ID},
     },
+    moment::at,
     notification::{Batch, id::MessageId},
     verify::{Reason, Verifier},
 };
@@ -52,13 +53,8 @@ pub fn reconsider(kept: &Kept, verifier: &Verifier, router: &Router) -> Result<E
 
 /// For what the message does not say itself.
 fn arrival(kept: &Kept) -> Arrival {
-    Arrival::at(
-        SystemTime::UNIX_EPOCH + Duration::from_secs(kept.timestamp.unwrap_or_default().min(YEAR_9999)),
-    )
+    Arrival::at(at(Duration::from_secs(kept.timestamp.unwrap_or_default())))
 }
-
-/// Where times that can be written end.
-const YEAR_9999: u64 = 253_370_764_800;
 
 #[cfg(test)]
 mod tests {
