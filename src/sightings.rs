@@ -2,7 +2,7 @@
 //!
 //! It needs no permission at Graph, for it goes by the traffic alone. A request notes what it brings, under a lock
 //! that is held for a few items at a time; a task looks at all of it every second, shows the gauges, tells the log what
-//! has changed, and saves it ([`file`]). What silence is, [`rhythm`] says; what an end is, [`end`].
+//! has changed, and saves it ([`mod@file`]). What silence is, [`rhythm`] says; what an end is, [`end`].
 
 mod book;
 mod end;

@@ -54,11 +54,11 @@ impl Resolver<'_> {
             ("private_key", raw.private_key != default.private_key),
             ("certificates", !raw.certificates.is_empty()),
         ];
+        // The cache is not among them: the unit for instances names it in every mode.
         let of_acme = [
             ("domains", !raw.domains.is_empty()),
             ("contact", is_some(&raw.contact)),
             ("directory", raw.directory != default.directory),
-            ("cache", raw.cache != default.cache),
             ("ca_file", raw.ca_file.is_some()),
             ("http_listen", is_some(&raw.http_listen)),
         ];
