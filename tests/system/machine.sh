@@ -2,7 +2,7 @@
 # outside. Sourced by tests/system/run.
 
 # What graphhook stands beside in the tests and in the manual.
-PACKAGES=(systemd systemd-sysv dbus adduser ca-certificates curl iproute2 jq man-db openssl pebble procps
+PACKAGES=(systemd systemd-sysv dbus adduser ca-certificates curl haproxy iproute2 jq man-db openssl pebble procps
     prometheus rabbitmq-server)
 SUITE=bookworm
 MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -37,7 +37,7 @@ furnish() { # ROOT
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
     chroot "$root" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends install "${PACKAGES[@]}" || return
-    chroot "$root" systemctl mask prometheus.service prometheus-node-exporter.service || return
+    chroot "$root" systemctl mask prometheus.service prometheus-node-exporter.service haproxy.service || return
     chroot "$root" rabbitmq-plugins enable --offline rabbitmq_management || return
     rm -r "$root/usr/sbin/policy-rc.d" "$root/etc/resolv.conf" "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 }
