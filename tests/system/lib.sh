@@ -20,6 +20,9 @@ issue() { # NAME DIRECTORY [DAYS]
 
 fail() { echo "$*" >&2; return 1; }
 
+# Whether what comes has such a line. Reads to the end, for with pipefail a writer cut off would count as a failure.
+has() { grep "$@" >/dev/null; }
+
 # Waits until a command succeeds, for half a minute.
 eventually() {
     local tries
@@ -36,7 +39,7 @@ is() { # FOUND WANTED
 
 status_json() { curl -fsS http://127.0.0.1:9464/status; }
 is_ready() { [ "$(curl -sS -o /dev/null -w '%{http_code}' http://127.0.0.1:9464/readyz)" = 200 ]; }
-has_broker() { curl -fsS http://127.0.0.1:9464/metrics | grep -qx 'graphhook_amqp_connection_up 1'; }
+has_broker() { curl -fsS http://127.0.0.1:9464/metrics | has -x 'graphhook_amqp_connection_up 1'; }
 serves() { is_ready && has_broker; }
 
 one_notification() { # ID

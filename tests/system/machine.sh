@@ -36,7 +36,7 @@ furnish() { # ROOT
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
     chroot "$root" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends install "${PACKAGES[@]}" || return
-    chroot "$root" systemctl mask haproxy.service prometheus.service prometheus-node-exporter.service || return
+    chroot "$root" systemctl mask prometheus.service prometheus-node-exporter.service haproxy.service || return
     chroot "$root" rabbitmq-plugins enable --offline rabbitmq_management || return
     rm -r "$root/usr/sbin/policy-rc.d" "$root/etc/resolv.conf" "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 }

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs the manual on the machine: every block marked `sh` of every page, in order, as somebody would paste them into one
 # shell. docs/install.md comes first, from a bare machine; every other page begins with what that one leaves. A page can
-# have a companion in tests/system/pages: NAME.before makes its fault, NAME.after looks whether it is cured. The name of
-# docs/runbooks/upgrade.md is runbooks-upgrade.
+# have companions in tests/system/pages: for docs/a/b.md, a/b.before makes its fault, a/b.after looks whether it is cured.
 set -euo pipefail
 . /mnt/lib.sh
 . /mnt/suite.sh
@@ -15,7 +14,6 @@ page() { # PAGE
     local name directory=/root/page
     name=${1#docs/}
     name=${name%.md}
-    name=${name//\//-}
     awk -f /mnt/page.awk "/srv/${1#docs/}" >/run/page.script
     if ! grep -q '^block ' /run/page.script; then return 0; fi
     if [ -e "/mnt/pages/$name.before" ]; then companion "$name.before"; fi
@@ -50,7 +48,8 @@ remember() {
 reset() {
     systemctl stop graphhook.socket 'graphhook@*' graphhook >/dev/null 2>&1 || true
     systemctl start rabbitmq-server
-    rm -rf /root/page /etc/graphhook /var/lib/graphhook /var/lib/private/graphhook* /usr/local /etc/systemd/system
+    find /root -mindepth 1 -maxdepth 1 ! -name package ! -name next ! -name authority -exec rm -rf {} +
+    rm -rf /etc/graphhook /var/lib/graphhook /var/lib/private/graphhook* /usr/local /etc/systemd/system
     mkdir -p /root/page
     tar -C / -xpf /var/tmp/kept.tar
     if [ "$(dpkg-query -W -f '${Status} ${Version}' graphhook)" != "install ok installed $version" ]; then

@@ -18,7 +18,7 @@ owner_and_mode() { stat -c '%U:%G %a' "$1"; }
 the_package_installs_on_a_bare_machine() {
     apt_install "${package[0]}"
     is "$(dpkg-query -W -f '${Status}' graphhook)" 'install ok installed'
-    graphhook --version | grep -qxF "graphhook ${version%-*}"
+    graphhook --version | has -xF "graphhook ${version%-*}"
 }
 
 files_have_the_owners_and_modes_they_need() {
@@ -35,13 +35,11 @@ files_have_the_owners_and_modes_they_need() {
     # Nothing of it is anybody's to write, nor somebody else's than root's.
     is "$(dpkg -L graphhook | xargs -d '\n' stat -c '%U %A %n' | grep -vE '^root .{5}[-r].{2}[-r]' || true)" ''
     is "$(dpkg -V graphhook)" ''
-    # What it says of itself, when it can.
-    if graphhook man --help >/dev/null 2>&1; then
-        is "$(gzip -dc /usr/share/man/man1/graphhook.1.gz | grep -c '^\.TH ')" 1
-        for file in bash-completion/completions/graphhook zsh/vendor-completions/_graphhook fish/vendor_completions.d/graphhook.fish; do
-            grep -q graphhook "/usr/share/$file"
-        done
-    fi
+    # What it says of itself.
+    is "$(gzip -dc /usr/share/man/man1/graphhook.1.gz | grep -c '^\.TH ')" 1
+    for file in bash-completion/completions/graphhook zsh/vendor-completions/_graphhook fish/vendor_completions.d/graphhook.fish; do
+        grep -q graphhook "/usr/share/$file"
+    done
 }
 
 the_user_can_do_nothing_but_run_it() {
@@ -59,7 +57,7 @@ nothing_runs_after_the_installation() {
 settings_without_a_secret_are_refused_without_restarts() {
     systemctl start graphhook 2>/dev/null && fail 'it started'
     is "$(systemctl show -p Result,ExecMainStatus,NRestarts graphhook | sort | paste -sd ' ')" 'ExecMainStatus=78 NRestarts=0 Result=exit-code'
-    journalctl -u graphhook -o cat | grep -q client_states
+    journalctl -u graphhook -o cat | has client_states
     systemctl reset-failed graphhook
 }
 
@@ -106,7 +104,7 @@ socket_activated() {
     eventually serves
     is "$(post by-socket)" 202
     eventually has_arrived by-socket
-    journalctl -u graphhook -o cat --output-fields=MESSAGE | grep -q listening
+    journalctl -u graphhook -o cat --output-fields=MESSAGE | has listening
 }
 
 # Sends one notification after the other, each on a connection of its own, until told to stop. Whatever is not answered is
@@ -233,7 +231,7 @@ installed_again_it_delivers_what_the_spool_held() {
 a_purge_with_an_empty_spool_leaves_nothing_of_its_own() {
     [ -e /etc/systemd/system/multi-user.target.wants/graphhook.service ]
     dpkg --purge graphhook 2>&1 | tee /run/purge.log
-    ! grep -q 'kept /var/lib/graphhook/spool' /run/purge.log
+    is "$(grep -c 'kept /var/lib/graphhook/spool' /run/purge.log || true)" 0
     [ ! -e /var/lib/graphhook ]
     [ ! -e /etc/graphhook/config.toml ]
     [ ! -e /usr/share/graphhook ]
@@ -283,7 +281,7 @@ END
     eventually has_arrived by-the-image
     [ -e /run/image/state/spool ]
     systemctl stop image
-    journalctl -q -u image -o cat | grep -q 'graphhook has stopped'
+    journalctl -q -u image -o cat | has 'graphhook has stopped'
 }
 
 a_removal_in_a_chroot_keeps_settings_and_a_purge_takes_them() {
