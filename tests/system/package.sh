@@ -202,15 +202,14 @@ a_removal_keeps_spool_settings_and_secrets() {
     is "$(systemctl is-active graphhook.service graphhook.socket | tr '\n' ' ')" 'inactive inactive '
     [ ! -e /usr/bin/graphhook ]
     [ -s /var/lib/graphhook/spool/spool.db ]
-    [ ! -e /var/lib/graphhook/spool.was-empty ]
     for file in config.toml secrets/mail secrets/broker-url tls/privkey.pem; do
         [ -s "/etc/graphhook/$file" ]
     done
 }
 
-a_purge_keeps_a_spool_that_holds_something() {
+a_purge_keeps_the_spool_and_says_so() {
     dpkg --purge graphhook 2>&1 | tee /run/purge.log
-    grep -q 'kept /var/lib/graphhook/spool' /run/purge.log
+    grep -q 'kept /var/lib/graphhook:' /run/purge.log
     grep -q '/etc/graphhook/secrets/mail' /run/purge.log
     [ -s /var/lib/graphhook/spool/spool.db ]
     [ ! -e /etc/graphhook/config.toml ]
@@ -228,10 +227,12 @@ installed_again_it_delivers_what_the_spool_held() {
     eventually has_arrived spooled
 }
 
-a_purge_with_an_empty_spool_leaves_nothing_of_its_own() {
+a_purge_without_any_spool_leaves_nothing_of_its_own() {
     [ -e /etc/systemd/system/multi-user.target.wants/graphhook.service ]
+    systemctl stop graphhook
+    rm -r /var/lib/graphhook/*
     dpkg --purge graphhook 2>&1 | tee /run/purge.log
-    is "$(grep -c 'kept /var/lib/graphhook/spool' /run/purge.log || true)" 0
+    is "$(grep -c 'kept /var/lib/graphhook' /run/purge.log || true)" 0
     [ ! -e /var/lib/graphhook ]
     [ ! -e /etc/graphhook/config.toml ]
     [ ! -e /usr/share/graphhook ]
@@ -313,7 +314,7 @@ if [ "$part" != service ]; then
     try an_upgrade_leaves_a_daemon_alone_whose_settings_it_would_refuse
     try an_upgrade_starts_nothing_that_was_stopped
     try a_removal_keeps_spool_settings_and_secrets
-    try a_purge_keeps_a_spool_that_holds_something
+    try a_purge_keeps_the_spool_and_says_so
     try installed_again_it_delivers_what_the_spool_held
-    try a_purge_with_an_empty_spool_leaves_nothing_of_its_own
+    try a_purge_without_any_spool_leaves_nothing_of_its_own
 fi
