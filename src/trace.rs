@@ -119,7 +119,8 @@ impl Trace {
         let span = self.items.following(number);
         let headers = &mut envelope.properties.headers;
         headers.push((TRACEPARENT.into(), context::parent(self.id, span, self.is_sampled)));
-        headers.extend(self.state.as_deref().map(|state| (TRACESTATE.into(), state.to_owned())));
+        let state = self.state.as_deref().filter(|_| number < STATED_MAX);
+        headers.extend(state.map(|state| (TRACESTATE.into(), state.to_owned())));
         envelope.trace = self.is_sampled.then_some(Place { trace: self.id, parent: self.span, span });
     }
 }
@@ -193,6 +194,8 @@ impl Moment {
 pub const TRACEPARENT: &str = "traceparent";
 /// The header beside it, with what others want to know again.
 pub const TRACESTATE: &str = "tracestate";
+/// Messages of one request that carry it: with all of them one request could take many times its own memory.
+const STATED_MAX: usize = 100;
 /// Bits of a trace id that are random in any case (W3C Trace Context, level 2; OpenTelemetry's sampling).
 const RANDOM_BITS: u32 = 56;
 

@@ -79,6 +79,7 @@ async fn look(arguments: Arguments, environment: &Environment) -> anyhow::Result
     match watch {
         None => view.once().await,
         Some(every) if every < WATCH_LEAST => Err(Usage("look every 100ms at most").into()),
+        Some(every) if every > WATCH_MOST => Err(Usage("look once a day at least").into()),
         Some(every) => view.watch(every).await,
     }
 }
@@ -174,5 +175,7 @@ impl Drop for Alternate {
     }
 }
 
+/// More seldom than this nobody watches.
+const WATCH_MOST: Duration = Duration::from_secs(24 * 3600);
 /// More often than this nobody can read.
 const WATCH_LEAST: Duration = Duration::from_millis(100);

@@ -37,11 +37,12 @@ pub(super) fn bytes(bytes: u64) -> String {
     ByteSize::b(bytes).to_string()
 }
 
-/// Text that somebody else wrote, fit for a terminal: control characters are written out.
+/// Text that somebody else wrote, fit for a terminal: what would command it, or cannot be seen, is written out.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        let is_shown = matches!(character, '"' | '\'' | '\\') || character.escape_debug().len() == 1;
+        if !is_shown {
             write!(plain, "\\u{{{:x}}}", u32::from(character)).expect("a string takes all");
         } else {
             plain.push(character);
@@ -86,5 +87,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(plain("a\u{1b}[31m\u{9b}é\n"), "a\\u{1b}[31m\\u{9b}é\\u{a}");
+        assert_eq!(plain("a\u{202e}\u{200b}\u{2028}b"), "a\\u{202e}\\u{200b}\\u{2028}b");
+        assert_eq!(plain("it's \"C:\\\", 名"), "it's \"C:\\\", 名");
     }
 }

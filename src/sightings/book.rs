@@ -285,6 +285,8 @@ mod tests {
     #[test]
     fn the_earliest_end_to_come_is_counted_down_to() {
         let (mut book, mail) = (book(&[("mail", None), ("chat", None)]), "mail".into());
+        // An end that cannot be true hides no true one.
+        book.note("a", &mail, Sign { end: Some("9999-12-31T23:59:59Z"), ..CHANGE }, at(0));
         for (id, end) in
             [("a", "1970-01-01T00:00:20Z"), ("b", "1970-01-01T00:00:50Z"), ("c", "1970-01-01T00:00:30Z")]
         {

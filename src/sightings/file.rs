@@ -5,7 +5,7 @@
 //! master.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -77,7 +78,13 @@ pub(super) fn save(path: &Path, all: &[(Arc<str>, Sighting)], now: Moment) -> Re
 
 fn write(path: &Path, written: &Written) -> io::Result<()> {
     let fresh = path.with_added_extension("new");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    // What lies there is of a write that was cut off, or of somebody who would lead us elsewhere.
+    match fs::remove_file(&fresh) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
     let mut file = BufWriter::new(file);
     serde_json::to_writer(&mut file, written)?;
     file.flush()?;
@@ -88,11 +95,16 @@ fn write(path: &Path, written: &Written) -> io::Result<()> {
 
 /// What the file holds; nothing if there is none. The time since it was written counts as time in which nobody listened.
 pub(super) fn load(path: &Path, now: Moment) -> Result<Vec<(Arc<str>, Sighting)>, FileError> {
-    let file = match File::open(path) {
+    // Neither a link nor a pipe that nobody writes to.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(FileError::Unreadable(error)),
     };
+    if !file.metadata().map_err(FileError::Unreadable)?.is_file() {
+        return Err(FileError::Foreign);
+    }
     let mut text = Vec::new();
     BufReader::new(file).take(BYTES_MAX).read_to_end(&mut text).map_err(FileError::Unreadable)?;
     let written: Written = serde_json::from_slice(&text).map_err(|_| FileError::Foreign)?;
@@ -202,6 +214,26 @@ mod tests {
     }
 
     #[test]
+    fn links_and_pipes_lead_nowhere() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().expect("a directory");
+        let [path, others] = [NAME, "others"].map(|name| directory.path().join(name));
+        std::fs::write(&others, "theirs").expect("written");
+        symlink(&others, path.with_added_extension("new")).expect("a link");
+        save(&path, &[("a".into(), sighting())], at(700)).expect("saved");
+        assert_eq!(std::fs::read_to_string(&others).expect("text"), "theirs");
+        assert!(std::fs::symlink_metadata(&path).expect("there").is_file());
+
+        std::fs::rename(&path, &others).expect("renamed");
+        symlink(&others, &path).expect("a link");
+        load(&path, at(700)).expect_err("a link");
+        std::fs::remove_file(&path).expect("removed");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).expect("a pipe");
+        load(&path, at(700)).expect_err("a pipe");
+    }
+
+    #[test]
     fn what_is_not_ours_is_told() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(NAME);
@@ -218,7 +250,7 @@ mod tests {
             std::fs::write(&path, &bad).expect("written");
             assert!(matches!(load(&path, at(0)), Err(FileError::Foreign)), "{bad}");
         }
-        assert!(matches!(load(directory.path(), at(0)), Err(FileError::Unreadable(_))));
+        assert!(matches!(load(directory.path(), at(0)), Err(FileError::Foreign)));
         let nowhere = directory.path().join("nowhere").join(NAME);
         assert!(matches!(save(&nowhere, &[], at(0)), Err(FileError::Unwritable(_))));
     }

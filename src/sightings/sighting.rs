@@ -96,9 +96,11 @@ impl Sighting {
         }
         if let Some(text) = sign.end.filter(|text| **text != *self.end_text && text.len() <= END_TEXT_MAX) {
             self.end_text = text.into();
-            // A repetition may name an end from before the last renewal.
+            // A repetition may name an end from before the last renewal. One that Graph would not allow must not keep the
+            // true one from being told of.
             let is_later = |end: &Moment| self.end.as_ref().is_none_or(|known| known.at < *end);
-            if let Some(at) = end::read(text).filter(is_later) {
+            let is_possible = |end: &Moment| end.saturating_sub(now) <= LIFE_MOST;
+            if let Some(at) = end::read(text).filter(is_later).filter(is_possible) {
                 self.end = Some(End { at, named_at: now });
             }
         }
@@ -134,6 +136,8 @@ impl Sighting {
     }
 }
 
+/// The longest life that Microsoft grants a subscription is half a year; what is named beyond this is no end.
+const LIFE_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Longest text of a time; those that Graph sends have 33 bytes at most.
 const END_TEXT_MAX: usize = 40;
 /// A subscription that has ended and was not renewed is told of for a week.
