@@ -1,42 +1,36 @@
 //! From [`Raw`] to [`Config`]: every value checked, every secret fetched, every problem noted.
 
+mod broker;
 mod edge;
+mod traces;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use hyper::{
-    HeaderMap, Uri,
-    header::{HeaderName, HeaderValue},
-};
-
 use self::edge::is_mail_address;
 use super::{
-    Acme, Admin, Broker, BrokerIdentity, BrokerTls, BrokerUrl, ClientAddress, ClientState, Collector, Config,
-    Content, Environment, Limits, Listen, Loaded, Log, NamedFile, PairFiles, Server, Sources, SourcesMode,
-    Spool, Tls, TlsSource, Topology, Traces,
+    Acme, Admin, ClientAddress, ClientState, Config, Content, Environment, Limits, Listen, Loaded, Log,
+    NamedFile, PairFiles, Server, Sources, SourcesMode, Spool, Tls, TlsSource,
     effective::Effective,
     layers::Layers,
     problem::{Problem, Problems},
     raw::{
-        Raw, RawBroker, RawBrokerTls, RawClientState, RawLimits, RawPair, RawSecret, RawServer, RawSources,
-        RawSpool, RawTls, RawTraces, SecretReference, Size, Time, TlsMode,
+        Raw, RawClientState, RawLimits, RawPair, RawSecret, RawServer, RawSources, RawSpool, RawTls,
+        SecretReference, Size, Time, TlsMode,
     },
     values::is_masked,
 };
 use crate::{
-    envelope::routing::Template,
     error::Chain,
     listener::tls::ClientAuthorities,
     network::Networks,
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
-    trace::Sample,
 };
 
 /// Checks the whole of `raw`. `problems` holds what was already found; a key is blamed once.
@@ -381,83 +375,6 @@ impl Resolver<'_> {
         Some(secret)
     }
 
-    fn broker(&mut self, raw: RawBroker, body_bytes_max: usize) -> Broker {
-        let mut urls = Vec::new();
-        for (index, url) in raw.urls.into_iter().enumerate() {
-            let key = format!("broker.urls.{index}");
-            let Some(secret) = self.secret(&key, url) else {
-                continue;
-            };
-            match broker_url(secret) {
-                Ok(url) => urls.push(url),
-                Err(message) => self.problem(&key, message),
-            }
-        }
-        let is_plain = urls.iter().all(|url| !url.is_encrypted());
-        if urls.is_empty() {
-            self.problem("broker.urls", "name at least one, such as \"amqp://user:password@host:5672/%2f\"");
-        }
-        let exchange_bytes_max = NAME_BYTES_MAX - crate::delivery::QUARANTINE_SUFFIX.len();
-        self.broker_name("broker.exchange", &raw.exchange, 1, exchange_bytes_max);
-        self.broker_name("broker.queue", &raw.queue, 0, NAME_BYTES_MAX);
-        let routing_key = Template::parse(&raw.routing_key).unwrap_or_else(|error| {
-            self.problem("broker.routing_key", error.to_string());
-            Template::default()
-        });
-        let in_flight_bytes = self.size("broker.in_flight_bytes", raw.in_flight_bytes);
-        if in_flight_bytes < body_bytes_max {
-            self.problem(
-                "broker.in_flight_bytes",
-                "less than server.limits.body: the largest item never fits",
-            );
-        }
-        Broker {
-            urls,
-            exchange: raw.exchange,
-            queue: Some(raw.queue).filter(|queue| !queue.is_empty()),
-            queue_type: raw.queue_type,
-            topology: if raw.declare { Topology::Declare } else { Topology::Check },
-            routing_key,
-            client_state: raw.client_state,
-            confirm_within: self.time("broker.confirm_within", raw.confirm_within),
-            connect_within: self.time("broker.connect_within", raw.connect_within),
-            quarantine: raw.quarantine,
-            channels: self.count("broker.channels", raw.channels, CHANNELS_MAX),
-            in_flight_messages: self.count(
-                "broker.in_flight_messages",
-                raw.in_flight_messages,
-                IN_FLIGHT_MAX,
-            ),
-            in_flight_bytes,
-            tls: self.broker_tls(&raw.tls, is_plain),
-        }
-    }
-
-    fn broker_name(&mut self, key: &str, name: &str, bytes_min: usize, bytes_max: usize) {
-        if !(bytes_min..=bytes_max).contains(&name.len()) {
-            self.problem(key, format!("a name here has {bytes_min} to {bytes_max} bytes"));
-        } else if name.starts_with("amq.") {
-            self.problem(key, "names that begin with \"amq.\" belong to RabbitMQ");
-        }
-    }
-
-    fn broker_tls(&mut self, raw: &RawBrokerTls, is_plain: bool) -> BrokerTls {
-        if is_plain && *raw != RawBrokerTls::default() {
-            self.warning("broker.tls", "has no effect: no URL of broker.urls is amqps://");
-        }
-        let ca = self.file("broker.tls.ca_file", raw.ca_file.as_deref());
-        let certificate = self.file("broker.tls.certificate", raw.certificate.as_deref());
-        let private_key = self.file_of("broker.tls.private_key", raw.private_key.as_deref(), Content::Secret);
-        if raw.certificate.is_some() != raw.private_key.is_some() {
-            self.problem("broker.tls", "certificate and private_key go together");
-        }
-        let identity = certificate.zip(private_key).map(|(certificate, private_key)| BrokerIdentity {
-            certificate: certificate.into_bytes(),
-            private_key: Secret::new(private_key),
-        });
-        BrokerTls { ca: ca.map(String::into_bytes), identity }
-    }
-
     fn spool(&mut self, raw: RawSpool, waiting_bytes: usize) -> Spool {
         if !raw.directory.is_absolute() {
             self.problem("spool.directory", "expected an absolute path");
@@ -470,54 +387,6 @@ impl Resolver<'_> {
         // Properties and headers come on top of the bodies.
         let waiting_bytes = waiting_bytes + SPOOL_BYTES_BESIDE;
         Spool { directory: raw.directory, bytes_max, set_aside_after, waiting_bytes }
-    }
-
-    fn traces(&mut self, raw: RawTraces) -> Traces {
-        let sample = Sample::ratio(raw.sample).unwrap_or_else(|| {
-            self.problem("traces.sample", "expected a ratio from 0 to 1");
-            Sample::ALL
-        });
-        let endpoint = raw.endpoint.filter(|endpoint| !endpoint.is_empty());
-        let headers = self.headers("traces.headers", raw.headers);
-        // It is read when it is needed; but that it is not there is better said now.
-        drop(self.file("traces.ca_file", raw.ca_file.as_deref()));
-        if endpoint.is_none() && (!headers.is_empty() || raw.ca_file.is_some()) {
-            self.warning("traces", "nothing is exported without traces.endpoint");
-        }
-        let endpoint = endpoint.and_then(|endpoint| {
-            let endpoint = collector_url(&endpoint);
-            endpoint.map_err(|message| self.problem("traces.endpoint", message)).ok()
-        });
-        if endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme_str() == Some("http")) {
-            if raw.ca_file.is_some() {
-                self.problem("traces.ca_file", "there is no TLS in http://");
-            }
-            if !headers.is_empty() {
-                self.warning("traces.endpoint", "the headers are sent without encryption");
-            }
-        }
-        let collector = endpoint.map(|endpoint| Collector { endpoint, ca_file: raw.ca_file, headers });
-        Traces { sample, collector }
-    }
-
-    fn headers(&mut self, key: &str, raw: BTreeMap<String, RawSecret>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in raw {
-            let key = format!("{key}.{name}");
-            let Some(value) = self.secret(&key, value) else { continue };
-            let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
-            match parsed.zip(HeaderValue::from_str(value.expose()).ok()) {
-                Some((name, _)) if OUR_HEADERS.contains(&name.as_str()) => {
-                    self.problem(&key, "graphhook sets this header itself");
-                }
-                Some((name, mut value)) => {
-                    value.set_sensitive(true);
-                    headers.insert(name, value);
-                }
-                None => self.problem(&key, "expected a header's name and a value of printable characters"),
-            }
-        }
-        headers
     }
 
     fn secret(&mut self, key: &str, raw: RawSecret) -> Option<Secret> {
@@ -657,71 +526,8 @@ fn is_domain(name: &str) -> bool {
     name.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
 }
 
-/// Checks a collector's URL. It is shown, so that nothing secret may stand in it.
-fn collector_url(text: &str) -> Result<Uri, &'static str> {
-    let uri: Uri = text.parse().map_err(|_| EXPECTED_COLLECTOR)?;
-    let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-    if !has_scheme || uri.host().is_none_or(str::is_empty) || uri.path() == "/" {
-        return Err(EXPECTED_COLLECTOR);
-    }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) || uri.query().is_some() {
-        return Err("what is secret goes into traces.headers: a URL is shown");
-    }
-    Ok(uri)
-}
-
-/// Checks a broker URL. Its words never quote it: there is a password in it.
-fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
-    let url = url::Url::parse(secret.expose())
-        .map_err(|error| format!("not a URL ({error}); write special characters of a password as %XX"))?;
-    let default_port = match url.scheme() {
-        "amqp" => 5672,
-        "amqps" => 5671,
-        _ => return Err("expected amqp:// or amqps://".to_owned()),
-    };
-    let host = match url.host() {
-        Some(url::Host::Domain(host)) if !host.is_empty() => host.to_owned(),
-        Some(url::Host::Ipv4(host)) => host.to_string(),
-        Some(url::Host::Ipv6(host)) => host.to_string(),
-        _ => return Err("the URL names no host".to_owned()),
-    };
-    // A "/", "?" or "#" in a password cuts the URL short, and what follows would be shown as a virtual host.
-    if [url.path(), url.query().unwrap_or_default()].iter().any(|part| part.contains('@'))
-        || url.fragment().is_some()
-    {
-        return Err(
-            "write \"/\", \"?\", \"#\" and \"@\" in a user or password as %2f, %3f, %23 and %40".to_owned()
-        );
-    }
-    let vhost = url.path().strip_prefix('/').unwrap_or("%2f");
-    if vhost.contains('/') {
-        return Err("the virtual host is one path segment: write / within it as %2f".to_owned());
-    }
-    for (name, value) in url.query_pairs() {
-        let known = match &*name {
-            "heartbeat" | "channel_max" => value.parse::<u16>().is_ok(),
-            "frame_max" => value.parse::<u32>().is_ok(),
-            "auth_mechanism" => matches!(&*value, "plain" | "external" | "amqplain"),
-            _ => false,
-        };
-        if !known {
-            return Err("parameters of the URL are heartbeat (seconds), frame_max, channel_max and \
-                 auth_mechanism (plain, external, amqplain)"
-                .to_owned());
-        }
-    }
-    let port = url.port().unwrap_or(default_port);
-    let shown_host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    let shown = format!("{}://{shown_host}:{port}/{vhost}", url.scheme());
-    Ok(BrokerUrl { secret, host, port, shown })
-}
-
 pub(super) const ADDRESS_EXPECTED: &str =
     "expected an address with a port, such as \"[::]:8443\" or \"127.0.0.1:9464\"";
-const EXPECTED_COLLECTOR: &str = "expected a URL with its path, such as \"http://127.0.0.1:4318/v1/traces\"";
-/// Headers of a request to a collector that are not for the configuration.
-const OUR_HEADERS: [&str; 6] =
-    ["connection", "content-length", "content-type", "host", "transfer-encoding", "user-agent"];
 /// Graph's patience for a first answer.
 const GRAPH_WAITS: Duration = Duration::from_secs(3);
 /// A day: longer waits are mistakes of unit.
@@ -736,9 +542,5 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 const SPOOL_BYTES_MIN: u64 = 1 << 20;
 /// Ten thousand items with headers of six kibibytes each.
 pub(super) const SPOOL_BYTES_BESIDE: usize = 64 << 20;
-/// RabbitMQ advises single digits of channels for a connection.
-const CHANNELS_MAX: usize = 16;
-/// Lapin works through all open confirms at each acknowledgement of many.
-const IN_FLIGHT_MAX: usize = 65_536;
 /// AMQP 0-9-1, `shortstr`.
 const NAME_BYTES_MAX: usize = 255;
