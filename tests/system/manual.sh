@@ -47,9 +47,14 @@ remember() {
 # Back to where docs/install.md ended.
 reset() {
     systemctl stop graphhook.socket 'graphhook@*' graphhook >/dev/null 2>&1 || true
+    # Whatever a page has started by systemd-run, and did not come to stop.
+    local unit
+    for unit in /run/systemd/transient/*.service; do
+        if [ -e "$unit" ]; then systemctl stop "$(basename "$unit")"; fi
+    done
     systemctl start rabbitmq-server
     find /root -mindepth 1 -maxdepth 1 ! -name package ! -name next ! -name authority -exec rm -rf {} +
-    rm -rf /etc/graphhook /var/lib/graphhook /var/lib/private/graphhook* /usr/local /etc/systemd/system
+    rm -rf /etc/graphhook /var/lib/graphhook* /var/lib/private/graphhook* /usr/local /etc/systemd/system
     mkdir -p /root/page
     tar -C / -xpf /var/tmp/kept.tar
     if [ "$(dpkg-query -W -f '${Status} ${Version}' graphhook)" != "install ok installed $version" ]; then
