@@ -128,11 +128,12 @@ async fn accept<P, E, F>(
                 backoff.reset();
                 tokio::select! {
                     biased;
-                    () = stop.cancelled() => break,
+                    // Before the stop: whom the system has given to us, nobody else can serve.
                     entered = enter(peer) => match entered {
                         Ok(place) => drop(tracker.spawn(serve(stream, peer, place))),
                         Err(door::TurnedAway) => drop(stream),
                     },
+                    () = stop.cancelled() => break,
                     // The house is full: whoever is asked to leave does so, or somebody goes by himself.
                     never = heart.wait() => match never {},
                 }

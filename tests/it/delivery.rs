@@ -178,7 +178,8 @@ async fn connections_given_up_leave_nothing_behind() {
     daemon.eventually_metric(failed, |failed| failed >= 2.0).await;
     let threads = daemon.metrics().await.get("process_threads");
     daemon.eventually_metric(failed, |failed| failed >= 7.0).await;
-    daemon.eventually_metric("process_threads", |now| now <= threads).await;
+    // Each would leave one at least; the runtime's own for files come and go.
+    daemon.eventually_metric("process_threads", |now| now <= threads + 2.0).await;
 }
 
 #[tokio::test]

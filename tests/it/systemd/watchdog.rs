@@ -36,7 +36,8 @@ async fn hangs(point: &str, turn: u32, part: &str) {
         .await;
     // So long that systemd has killed it.
     ear.eventually_silent(WATCHDOG).await;
-    assert_eq!(complaints(), 1, "{}", daemon.log());
+    // Once for each part of this name, however long it lasts: there are a publisher for each channel and the replay's.
+    assert!((1..=3).contains(&complaints()), "{}", daemon.log());
 }
 
 #[tokio::test]
