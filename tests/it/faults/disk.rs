@@ -10,7 +10,7 @@ use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::{Configuration, Daemon};
 use crate::support::disk::{Disk, Errno, Op, Times};
-use crate::support::eventually::eventually;
+use crate::support::eventually::{eventually, eventually_within};
 use crate::support::graph::{created, post};
 
 const WRITABLE: &str = "graphhook_spool_writable";
@@ -33,7 +33,9 @@ async fn a_full_disk_turns_requests_away_and_keeps_what_it_has() {
     scene.spools(1000).await;
     disk.fail(Op::Write, Errno::Full, Times::All);
     // Only a write finds out, and this disk says that it has room: so look while there are writes.
-    scene.daemon.eventually_metric(WRITABLE, |writable| writable == 0.0).await;
+    // It is taken for writable again at each look of the spool's, until the next write.
+    let is_full = async || (scene.daemon.metrics().await.get(WRITABLE) == 0.0).then_some(());
+    eventually_within(Duration::from_secs(60), "a full disk", is_full).await;
     scene.load().eventually_unavailable(20).await;
     assert!(disk.seen().failed(Op::Write) > 0);
     // The way to the broker is open all the same.
