@@ -20,7 +20,7 @@ mod schema;
 mod tests;
 mod values;
 
-use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::load::load_text;
@@ -31,7 +31,10 @@ pub use self::{
     named::{Content, NamedFile},
     problem::{Problem, Problems},
     public_url::PublicUrl,
-    raw::{ClientAddress, ClientStatePolicy, LogFormat, LogLevel, QueueType, SourcesMode, UnknownHost},
+    raw::{
+        ClientAddress, ClientStatePolicy, Cloud, Deliver, LogFormat, LogLevel, QueueType, SourcesMode,
+        UnknownHost,
+    },
     schema::schema,
 };
 use hyper::{HeaderMap, Uri};
@@ -43,6 +46,7 @@ use crate::{
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
     trace::Sample,
+    verify::{Expectations, decrypt::PrivateKey, keys::KeySource},
 };
 
 /// Everything `serve` needs to know, right by construction.
@@ -52,6 +56,8 @@ pub struct Config {
     pub server: Server,
     /// The table of secrets; never empty.
     pub client_states: Vec<ClientState>,
+    /// Resource data, if it is to be checked.
+    pub rich: Option<Rich>,
     /// RabbitMQ.
     pub broker: Broker,
     /// The spool.
@@ -217,6 +223,32 @@ pub struct ClientState {
     pub tenants: HashSet<TenantId<'static>>,
     /// How long one of its subscriptions may be quiet; without it, their own rhythm tells.
     pub silent_after: Option<Duration>,
+}
+
+/// `[rich]`
+#[derive(Clone, Debug)]
+pub struct Rich {
+    /// What consumers get.
+    pub deliver: Deliver,
+    /// What tokens must say.
+    pub expectations: Expectations,
+    /// Where the keys that they are signed with come from.
+    pub signing_keys: KeySource,
+    /// Keys for decryption; at least one where resource data is to be opened.
+    pub keys: Vec<RichKey>,
+}
+
+/// One of `[[rich.keys]]`.
+#[derive(Clone, Debug)]
+pub struct RichKey {
+    /// `encryptionCertificateId`.
+    pub id: String,
+    /// The key.
+    pub private_key: Arc<PrivateKey>,
+    /// Where the certificate lies that was made for it, if that was said.
+    pub certificate: Option<PathBuf>,
+    /// SHA-1 of that certificate, hexadecimal.
+    pub thumbprint: Option<String>,
 }
 
 /// `[broker]`

@@ -7,6 +7,7 @@ mod tests;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use self::{
     properties::{Arrival, CLIENT_STATE, Properties, REASON},
@@ -16,7 +17,7 @@ use crate::{
     config::ClientStatePolicy,
     notification::{Fingerprint, Notification, id::MessageId},
     trace::{Place, Trace},
-    verify::{Authentic, Refused, Verified},
+    verify::{Authentic, Refused, Resource, Verified},
 };
 
 /// One message as it goes to the broker, complete.
@@ -26,7 +27,7 @@ pub struct Envelope {
     pub message_id: MessageId,
     /// Routing key.
     pub routing_key: RoutingKey,
-    /// The item: a slice of the request's body, or a copy.
+    /// The item: a slice of the request's body, a copy, or with its resource data decrypted.
     pub body: Bytes,
     /// Everything else.
     pub properties: Properties,
@@ -69,13 +70,24 @@ impl Router {
         Envelope {
             message_id: message_id(notification, arrival),
             routing_key: self.template.key(notification, &item.client_state),
-            body: match self.client_state {
-                ClientStatePolicy::Keep => kept(body, notification.raw.as_bytes()),
-                ClientStatePolicy::Redact => redacted(notification),
-            },
-            properties: Properties::of(notification, arrival).with(CLIENT_STATE, &item.client_state),
+            body: self.body(item, body),
+            properties: Properties::of(notification, &item.resource, arrival)
+                .with(CLIENT_STATE, &item.client_state),
             trace: None,
         }
+    }
+
+    fn body(&self, item: &Authentic<'_>, body: &Bytes) -> Bytes {
+        let notification = &item.notification;
+        let (raw, mut edits) = (notification.raw, Vec::new());
+        if self.client_state == ClientStatePolicy::Redact {
+            edits.extend(notification.client_state_texts.iter().map(|text| Edit::of(raw, text, "null")));
+        }
+        if let (Resource::Opened(plaintext), Some(sealed)) = (&item.resource, notification.sealed) {
+            edits.push(Edit::of(raw, sealed.name, DECRYPTED));
+            edits.push(Edit::of(raw, sealed.value, plaintext.expose()));
+        }
+        if edits.is_empty() { kept(body, raw.as_bytes()) } else { rewritten(raw, edits) }
     }
 }
 
@@ -83,11 +95,12 @@ impl Router {
 /// in memory.
 pub fn quarantined(item: &Refused<'_>, arrival: Arrival) -> Envelope {
     let reason = item.reason.as_str();
+    let resource = Resource::as_received(&item.notification);
     Envelope {
         message_id: message_id(&item.notification, arrival),
         routing_key: RoutingKey::new(format!("refused.{reason}")),
         body: Bytes::copy_from_slice(item.notification.raw.as_bytes()),
-        properties: Properties::of(&item.notification, arrival).with(REASON, reason),
+        properties: Properties::of(&item.notification, &resource, arrival).with(REASON, reason),
         trace: None,
     }
 }
@@ -117,17 +130,38 @@ fn digested(fingerprint: Fingerprint<'_>) -> MessageId {
     MessageId::digested(&digest)
 }
 
-/// The item with `null` in place of its clientState, wherever it stands; every other byte as it was.
-fn redacted(notification: &Notification<'_>) -> Bytes {
-    let raw = notification.raw;
-    let mut body = String::with_capacity(raw.len());
-    let mut from = 0;
-    for text in &notification.client_state_texts {
-        let at = text.as_ptr() as usize - raw.as_ptr() as usize;
-        body.push_str(&raw[from..at]);
-        body.push_str("null");
-        from = at + text.len();
+/// The item with other texts in some places; every other byte as it was. What it becomes is wiped when nobody needs it
+/// any more, since it may hold what was secret.
+fn rewritten(raw: &str, mut edits: Vec<Edit<'_>>) -> Bytes {
+    edits.sort_unstable_by_key(|edit| edit.from);
+    let grown: usize = edits.iter().map(|edit| edit.to.len()).sum();
+    // Never moved: a copy that is left behind would not be wiped.
+    let mut body = Zeroizing::new(Vec::with_capacity(raw.len() + grown));
+    let mut rest = 0;
+    for Edit { from, until, to } in edits {
+        body.extend_from_slice(raw[rest..from].as_bytes());
+        body.extend_from_slice(to.as_bytes());
+        rest = until;
     }
-    body.push_str(&raw[from..]);
-    body.into()
+    body.extend_from_slice(raw[rest..].as_bytes());
+    Bytes::from_owner(body)
 }
+
+/// Another text in place of a part of an item.
+struct Edit<'a> {
+    from: usize,
+    until: usize,
+    to: &'a str,
+}
+
+impl<'a> Edit<'a> {
+    /// `part` is a slice of `raw`.
+    fn of(raw: &str, part: &str, to: &'a str) -> Self {
+        let from = part.as_ptr() as usize - raw.as_ptr() as usize;
+        Self { from, until: from + part.len(), to }
+    }
+}
+
+/// The member that stands in place of `encryptedContent`. No type of Graph's SDKs has one of this name: their models keep
+/// it whole among the additional data, and `resourceData` goes on naming the resource as it does in every item.
+const DECRYPTED: &str = "\"decryptedContent\"";

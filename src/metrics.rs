@@ -9,6 +9,7 @@ mod client_states;
 mod graph;
 mod labels;
 mod process;
+mod rich;
 mod series;
 pub mod throttling;
 
@@ -34,9 +35,10 @@ pub use self::{
     client_states::{Census, ClientStates},
     graph::Graph,
     labels::{
-        ChannelClose, Connect, ConnectionFailure, Handshake, Label, Order, Outcome, Publish, Quarantined,
-        Route, SpoolWrite, Throttled, TlsHandshake, TlsReload,
+        ChannelClose, Connect, ConnectionFailure, Decryption, Handshake, KeyFetch, Label, Order, Outcome,
+        Publish, Quarantined, Route, SpoolWrite, Throttled, TlsHandshake, TlsReload,
     },
+    rich::{KeyUse, Rich},
     series::{Counters, Labelled},
 };
 use crate::{
@@ -130,6 +132,8 @@ pub struct Metrics {
     pub graph: Graph,
     /// What is told for each entry of the table of secrets.
     pub client_states: ClientStates,
+    /// Resource data, its tokens and keys.
+    pub rich: Rich,
     /// Subscriptions that are not watched any more because there are too many.
     pub subscriptions_dropped: Counter,
     /// Items whose request is not answered yet.
@@ -265,6 +269,7 @@ impl Metrics {
             tls_handshakes: counters(r, "tls_handshakes", "TLS handshakes of the public listener"),
             graph: Graph::register(r, Instant::now()),
             client_states: ClientStates::register(r),
+            rich: Rich::register(r),
             subscriptions_dropped: counter(
                 r,
                 "subscriptions_dropped",

@@ -6,6 +6,7 @@
 pub mod id;
 pub mod lifecycle;
 pub mod mask;
+pub mod sealed;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -17,6 +18,7 @@ use serde::de::IgnoredAny;
 use self::{
     id::{SubscriptionId, TenantId},
     lifecycle::{Event, Kind},
+    sealed::{Sealed, ValidationTokens},
     wire::{Cursor, Item, NotJson, ResourceData},
 };
 
@@ -25,6 +27,8 @@ use self::{
 pub struct Batch<'a> {
     /// May be empty: Graph does not document an empty `value`, and it does no harm.
     pub notifications: Vec<Notification<'a>>,
+    /// What vouches for those with resource data.
+    pub validation_tokens: ValidationTokens<'a>,
 }
 
 /// Why a body is no batch.
@@ -68,8 +72,8 @@ pub struct Notification<'a> {
     pub resource: Option<Cow<'a, str>>,
     /// `@odata.type` of `resourceData`.
     pub resource_type: Option<Cow<'a, str>>,
-    /// Whether there is `encryptedContent`.
-    pub is_encrypted: bool,
+    /// `encryptedContent`, if there is one.
+    pub sealed: Option<Sealed<'a>>,
     /// What makes a repetition of this item recognisable, if anything does.
     pub fingerprint: Option<Fingerprint<'a>>,
     /// Where `clientState` stands in `raw`: each value's text, part of `raw`.
@@ -115,6 +119,11 @@ pub struct Fingerprint<'a> {
     pub members: [&'a str; 4],
 }
 
+/// Whether a text nests deeper than [`DEPTH_MAX`].
+pub(crate) fn nests_too_deep(text: &str) -> bool {
+    wire::nests_deeper(text, DEPTH_MAX)
+}
+
 /// Deepest nesting of a body that is read; serde_json's own limit, which its raw values would not keep.
 pub const DEPTH_MAX: usize = 128;
 
@@ -130,7 +139,7 @@ impl<'a> Batch<'a> {
     pub fn parse(body: &'a [u8], items_max: usize) -> Result<Self, BatchError> {
         let text = std::str::from_utf8(body).map_err(|_| BatchError::NotJson)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if wire::nests_deeper(text, DEPTH_MAX) {
+        if nests_too_deep(text) {
             return Err(BatchError::NotJson);
         }
         let mut cursor = Cursor::new(text);
@@ -139,12 +148,8 @@ impl<'a> Batch<'a> {
             cursor.value::<IgnoredAny>()?;
             return Err(if cursor.peek().is_none() { BatchError::NoValue } else { BatchError::NotJson });
         }
-        let value = collection(&mut cursor, items_max)?;
-        match (cursor.peek(), value) {
-            (Some(_), _) => Err(BatchError::NotJson),
-            (None, Some(notifications)) => Ok(Self { notifications }),
-            (None, None) => Err(BatchError::NoValue),
-        }
+        let batch = collection(&mut cursor, items_max)?;
+        if cursor.peek().is_some() { Err(BatchError::NotJson) } else { batch.ok_or(BatchError::NoValue) }
     }
 }
 
@@ -154,19 +159,20 @@ impl From<NotJson> for BatchError {
     }
 }
 
-/// Reads the top-level object; its members other than `value` are passed over.
-fn collection<'a>(
-    cursor: &mut Cursor<'a>,
-    items_max: usize,
-) -> Result<Option<Vec<Notification<'a>>>, BatchError> {
-    let mut value = None;
+/// Reads the top-level object; its members other than `value` and `validationTokens` are passed over.
+fn collection<'a>(cursor: &mut Cursor<'a>, items_max: usize) -> Result<Option<Batch<'a>>, BatchError> {
+    let (mut value, mut validation_tokens) = (None, ValidationTokens::default());
     cursor.expect(b'{')?;
     if cursor.eat(b'}') {
         return Ok(None);
     }
     loop {
-        let name = cursor.name()?;
-        if name.as_deref() != Some("value") {
+        let (name, text) = cursor.name()?;
+        if name.as_deref() == Some("validationTokens") {
+            cursor.peek(); // white space is no part of the value
+            let (IgnoredAny, raw) = cursor.value()?;
+            validation_tokens.put(text, raw);
+        } else if name.as_deref() != Some("value") {
             cursor.value::<IgnoredAny>()?;
         } else if value.is_some() || cursor.peek() != Some(b'[') {
             return Err(BatchError::NoValue);
@@ -174,7 +180,7 @@ fn collection<'a>(
             value = Some(items(cursor, items_max)?);
         }
         if cursor.eat(b'}') {
-            return Ok(value);
+            return Ok(value.map(|notifications| Batch { notifications, validation_tokens }));
         }
         cursor.expect(b',')?;
     }
@@ -222,7 +228,7 @@ impl<'a> Notification<'a> {
             lifecycle_event: item.lifecycle_event.words(),
             resource: item.resource.words(),
             resource_type: data.odata_type.words(),
-            is_encrypted: item.encrypted_content.is_present(),
+            sealed: Sealed::of(&item.encrypted_content),
             fingerprint: fingerprint(&item, &data),
             client_state_texts: item.client_state.earlier.into_iter().chain(item.client_state.raw).collect(),
         }

@@ -53,6 +53,7 @@ use crate::{
     sightings::Sightings,
     telemetry::Logging,
     trace::export::Tracer,
+    verify::keys::Keys,
     webhook::Webhook,
 };
 
@@ -116,6 +117,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     // The keeper has the directory, or nobody has.
     let sightings = Sightings::open(&config.spool.directory, Arc::clone(&metrics), started);
+    let (keys, key_keeper) = Keys::new(&metrics);
     let (tracer, exporter) = Tracer::new(&config.traces, &config.broker.exchange, hostname(), &metrics);
     let (delivery, connector, replay) =
         Delivery::new(&config.broker, spool.clone(), tracer.clone(), Arc::clone(&metrics));
@@ -160,7 +162,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     };
     let view = Arc::new(view);
     let webhook =
-        Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), tracer, Arc::clone(&metrics)));
+        Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), keys, tracer, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =
@@ -201,6 +203,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     if let Some(acme) = acme {
         tasks.start(Part::Acme, |stop| acme.run(stop));
     }
+    tasks.start(Part::SigningKeys, |stop| key_keeper.run(stop));
     if let Some(exporter) = exporter {
         tasks.start(Part::Traces, |stop| exporter.run(stop));
     }
@@ -317,6 +320,7 @@ enum Part {
     Reload,
     Acme,
     Listener,
+    SigningKeys,
     Sightings,
     Replay,
     Broker,
@@ -327,10 +331,11 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 10] = [
+    const STOP_ORDER: [Self; 11] = [
         Self::Reload,
         Self::Acme,
         Self::Listener,
+        Self::SigningKeys,
         Self::Sightings,
         Self::Replay,
         Self::Broker,
@@ -345,6 +350,7 @@ impl Part {
             Self::Reload => "reload",
             Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
+            Self::SigningKeys => "fetch of signing keys",
             Self::Sightings => "watch over subscriptions",
             Self::Replay => "replay",
             Self::Broker => "broker connection",
@@ -361,7 +367,13 @@ impl Part {
             Self::Listener => Some("stopping: open requests are answered"),
             Self::Replay | Self::Broker => Some("stopping: waiting for the broker's last confirms"),
             Self::Spool => Some("stopping: closing the spool"),
-            Self::Reload | Self::Acme | Self::Sightings | Self::Traces | Self::Admin | Self::Herald => None,
+            Self::Reload
+            | Self::Acme
+            | Self::SigningKeys
+            | Self::Sightings
+            | Self::Traces
+            | Self::Admin
+            | Self::Herald => None,
         }
     }
 }

@@ -1,19 +1,30 @@
 //! What we believe: [`Batch`] → [`Verified`], the one door between what was said and what is passed on.
 //!
-//! Items are judged one by one; one bad item never costs a good one. Pure: no I/O, no clock.
+//! Items are judged one by one; one bad item never costs a good one. All of it is pure, without I/O and clock, but for
+//! [`keys`], which fetches what tokens are signed with, and [`rich`], which waits for that and for decryption.
 
 mod client_state;
+pub mod decrypt;
+pub mod keys;
+pub mod rich;
+pub mod seal;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::{collections::HashSet, sync::Arc};
 
-use self::client_state::{Digest, first_equal};
+pub use self::token::{Expectations, TokenFault};
+use self::{
+    client_state::{Digest, first_equal},
+    decrypt::Plaintext,
+};
 use crate::{
     config::ClientState,
     notification::{
         Batch, ClientStateClaim, Notification,
         id::{SubscriptionId, TenantId},
+        sealed::ValidationTokens,
     },
 };
 
@@ -36,6 +47,7 @@ struct Entry {
 pub struct Verified<'a> {
     authentic: Vec<Authentic<'a>>,
     refused: Vec<Refused<'a>>,
+    validation_tokens: ValidationTokens<'a>,
 }
 
 /// An item that presented the right secret.
@@ -47,6 +59,19 @@ pub struct Authentic<'a> {
     pub client_state: Arc<str>,
     /// Its place in the table.
     pub entry: usize,
+    /// Its resource data.
+    pub resource: Resource,
+}
+
+/// What an item carries of its resource.
+#[derive(Debug)]
+pub enum Resource {
+    /// Nothing.
+    None,
+    /// All of it, as Graph has encrypted it.
+    Sealed,
+    /// All of it, decrypted.
+    Opened(Plaintext),
 }
 
 /// An item that is not passed on.
@@ -69,11 +94,44 @@ pub enum Reason {
     UnknownSubscription,
     /// An entry admits it; the secret is another.
     Mismatch,
+    /// It has resource data, and its POST no token.
+    MissingToken,
+    /// It has resource data, and no valid token vouches for its tenant.
+    BadToken,
+    /// Its resource data is encrypted for a certificate whose key we do not have.
+    UnknownKey,
+    /// Its resource data cannot be decrypted.
+    Undecryptable,
+}
+
+impl Resource {
+    /// What it is before anything is opened.
+    pub fn as_received(notification: &Notification<'_>) -> Self {
+        if notification.sealed.is_some() { Self::Sealed } else { Self::None }
+    }
+
+    /// The word in headers.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Sealed => "encrypted",
+            Self::Opened(_) => "decrypted",
+        }
+    }
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::Malformed, Self::Missing, Self::UnknownSubscription, Self::Mismatch];
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Missing,
+        Self::UnknownSubscription,
+        Self::Mismatch,
+        Self::MissingToken,
+        Self::BadToken,
+        Self::UnknownKey,
+        Self::Undecryptable,
+    ];
 
     /// The word in metrics, headers and routing keys.
     pub fn as_str(self) -> &'static str {
@@ -82,6 +140,10 @@ impl Reason {
             Self::Missing => "missing",
             Self::UnknownSubscription => "unknown_subscription",
             Self::Mismatch => "mismatch",
+            Self::MissingToken => "missing_token",
+            Self::BadToken => "bad_token",
+            Self::UnknownKey => "unknown_key",
+            Self::Undecryptable => "undecryptable",
         }
     }
 }
@@ -100,13 +162,15 @@ impl Verifier {
 
     /// Judges every item by itself; both halves keep the array's order.
     pub fn verify<'a>(&self, batch: Batch<'a>) -> Verified<'a> {
-        let mut verified =
-            Verified { authentic: Vec::with_capacity(batch.notifications.len()), refused: Vec::new() };
-        for notification in batch.notifications {
+        let Batch { notifications, validation_tokens } = batch;
+        let authentic = Vec::with_capacity(notifications.len());
+        let mut verified = Verified { authentic, refused: Vec::new(), validation_tokens };
+        for notification in notifications {
             match self.judge(&notification) {
                 Ok(entry) => {
                     let client_state = Arc::clone(&self.entries[entry].name);
-                    verified.authentic.push(Authentic { notification, client_state, entry });
+                    let resource = Resource::as_received(&notification);
+                    verified.authentic.push(Authentic { notification, client_state, entry, resource });
                 }
                 Err(reason) => verified.refused.push(Refused { notification, reason }),
             }

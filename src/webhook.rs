@@ -33,7 +33,7 @@ use tracing::{
 use self::{
     reply::{Refusal, Reply},
     route::Target,
-    rules::Rules,
+    rules::{Means, Rules},
     tally::Tally,
     waiting::Waiting,
 };
@@ -48,13 +48,18 @@ use crate::{
     sightings::Sightings,
     telemetry::Sparse,
     trace::{Heard, Serving, export::Tracer},
-    verify::Verified,
+    verify::{
+        Verified,
+        keys::Keys,
+        rich::{Turns, Undecided},
+    },
 };
 
 /// Answers the requests of the public listener.
 #[derive(Debug)]
 pub struct Webhook {
     rules: RwLock<Arc<Rules>>,
+    means: Means,
     memory: body::Memory,
     delivery: Arc<Delivery>,
     sightings: Arc<Sightings>,
@@ -103,12 +108,14 @@ impl Webhook {
         config: &Config,
         delivery: Arc<Delivery>,
         sightings: Arc<Sightings>,
+        keys: Keys,
         tracer: Tracer,
         metrics: Arc<Metrics>,
     ) -> Self {
-        sightings.adopt(&config.client_states);
-        Self {
-            rules: RwLock::new(Arc::new(Rules::of(config, &metrics))),
+        let means = Means { keys, turns: Turns::of_machine() };
+        let webhook = Self {
+            rules: RwLock::new(Arc::new(Rules::of(config, &means, &metrics))),
+            means,
             memory: body::Memory::default(),
             delivery,
             sightings,
@@ -116,13 +123,19 @@ impl Webhook {
             tracer,
             unavailable: Sparse::default(),
             refused: Sparse::default(),
-        }
+        };
+        webhook.adopt(config);
+        webhook
     }
 
     /// Judges by this configuration from now on. Requests whose head has arrived go on with the one before.
     pub fn adopt(&self, config: &Config) {
         self.sightings.adopt(&config.client_states);
-        let rules = Arc::new(Rules::of(config, &self.metrics));
+        // Before any request that needs them.
+        self.means.keys.adopt(config.rich.as_ref().map(|rich| rich.signing_keys.clone()));
+        let ids = config.rich.iter().flat_map(|rich| &rich.keys).map(|key| key.id.as_str());
+        self.metrics.rich.adopt(ids);
+        let rules = Arc::new(Rules::of(config, &self.means, &self.metrics));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
@@ -223,7 +236,8 @@ impl Webhook {
         match received {
             Ok(receipts) => Reply::Accepted(receipts),
             Err(refusal) => {
-                if let Refusal::Unavailable(reason) = refusal {
+                if matches!(refusal, Refusal::Unavailable(_) | Refusal::Undecided(_)) {
+                    let reason = &refusal;
                     match self.unavailable.pass(Instant::now()) {
                         Some(others) => {
                             let trace = serving.as_ref().map(|serving| display(serving.id()));
@@ -258,9 +272,16 @@ impl Webhook {
         let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
         let bytes = &whole.bytes;
         let batch = Batch::parse(bytes, rules.limits.items_max)?; // what was said
-        let verified = rules.verifier.verify(batch); // what we believe
+        let (verified, undecided) = match rules.verify(batch, bytes, arrival.at, owed).await {
+            Ok(verified) => (verified, None), // what we believe
+            Err(Undecided { verified, reason }) => (verified, Some(reason)),
+        };
         let tally = Tally::of(&verified, rules, &self.metrics);
         let waiting = Waiting::of(&verified, begun, &self.metrics.graph);
+        if let Some(reason) = undecided {
+            waiting.end();
+            return Err(reason.into());
+        }
         self.sightings.note(&verified, arrival.at);
         if !verified.authentic().is_empty() {
             *serving = heard.believed(arrival, &self.tracer);

@@ -34,6 +34,7 @@ use crate::{
     supervise::signals::Signals,
     telemetry,
     trace::export::Tracer,
+    verify::keys::Keys,
     webhook::Webhook,
 };
 
@@ -72,7 +73,9 @@ async fn try_run(listen: Option<SocketAddr>, simulate: bool) -> anyhow::Result<(
     let tracer = Tracer::idle(config.traces.sample);
     let delivery = Arc::new(Delivery::without_broker(spool.clone(), tracer.clone()));
     let sightings = Sightings::unsaved(Arc::clone(&metrics));
-    let webhook = Arc::new(Webhook::new(&config, delivery, sightings, tracer, Arc::clone(&metrics)));
+    // Nothing is configured that would need any.
+    let (keys, _) = Keys::new(&metrics);
+    let webhook = Arc::new(Webhook::new(&config, delivery, sightings, keys, tracer, Arc::clone(&metrics)));
     let listen = listen.unwrap_or_else(|| default_address(simulate));
     let socket = Socket::bind(&listen.into(), "public").await?;
     let address = socket.address().parse()?;

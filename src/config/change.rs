@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use super::{
     Acme, Admin, Broker, BrokerIdentity, BrokerTls, ClientState, Collector, Config, Environment, Limits, Log,
-    PairFiles, Server, Sources, Spool, Tls, TlsSource, Traces, keys::Effect, load::load_text,
+    PairFiles, Rich, RichKey, Server, Sources, Spool, Tls, TlsSource, Traces, keys::Effect, load::load_text,
     resolve::SPOOL_BYTES_BESIDE,
 };
+use crate::verify::{Expectations, keys::KeySource};
 
 /// A key that cannot change while the daemon runs, and why it is named.
 pub(super) type Difference = (&'static str, &'static str);
@@ -37,10 +38,11 @@ impl Config {
     }
 
     fn against(&self, new: &Self) -> Vec<Compared> {
-        let Self { server, client_states, broker, spool, admin, log, traces } = self;
+        let Self { server, client_states, rich, broker, spool, admin, log, traces } = self;
         let sides = [
             server.against(&new.server),
             against(client_states, &new.client_states).to_vec(),
+            against_rich(rich.as_ref(), new.rich.as_ref()),
             broker.against(&new.broker),
             spool.against(&new.spool),
             admin.against(&new.admin),
@@ -57,6 +59,7 @@ pub(super) fn effects() -> BTreeMap<&'static str, Effect> {
     let modes = ["files", "off", "acme"].map(|mode| {
         let text = format!(
             "[server.tls]\nmode = \"{mode}\"\ndomains = [\"a.example\"]\n\
+             [rich]\ndeliver = \"sealed\"\napp_ids = [\"{GUID}\"]\ntenants = [\"{GUID}\"]\n\
              [traces]\nendpoint = \"https://a.example/v1/traces\"\n\
              [[client_states]]\nname = \"a\"\nsecret = \"a\"\n"
         );
@@ -207,6 +210,45 @@ fn against(client_states: &[ClientState], new: &[ClientState]) -> [Compared; 5] 
     ]
 }
 
+/// All of it at once: keys come and go, and checks begin or end, with the next request.
+fn against_rich(rich: Option<&Rich>, new: Option<&Rich>) -> Vec<Compared> {
+    let (Some(rich), Some(new)) = (rich, new) else {
+        return vec![live("rich.deliver", rich.is_none() && new.is_none())];
+    };
+    let Rich { deliver, expectations, signing_keys, keys } = rich;
+    let Expectations { app_ids, tenants, issuer_v1, issuer_v2, publisher, clock_skew } = expectations;
+    let KeySource { documents, ca_file, refresh_after } = signing_keys;
+    let is_same = |same: fn(&RichKey, &RichKey) -> bool| {
+        keys.len() == new.keys.len() && keys.iter().zip(&new.keys).all(|(one, other)| same(one, other))
+    };
+    let (wanted, from) = (&new.expectations, &new.signing_keys);
+    vec![
+        live("rich.deliver", *deliver == new.deliver),
+        live("rich.app_ids", *app_ids == wanted.app_ids),
+        live("rich.tenants", *tenants == wanted.tenants),
+        // A cloud is what it stands for.
+        live(
+            "rich.cloud",
+            (issuer_v1, issuer_v2, documents) == (&wanted.issuer_v1, &wanted.issuer_v2, &from.documents),
+        ),
+        live("rich.issuer_v1", *issuer_v1 == wanted.issuer_v1),
+        live("rich.issuer_v2", *issuer_v2 == wanted.issuer_v2),
+        live("rich.key_documents", *documents == from.documents),
+        live("rich.ca_file", *ca_file == from.ca_file),
+        live("rich.refresh_keys_after", *refresh_after == from.refresh_after),
+        live("rich.publisher", *publisher == wanted.publisher),
+        live("rich.clock_skew", *clock_skew == wanted.clock_skew),
+        live("rich.keys[].id", is_same(|one, other| one.id == other.id)),
+        live("rich.keys[].private_key", is_same(|one, other| one.private_key == other.private_key)),
+        live(
+            "rich.keys[].certificate",
+            is_same(|one, other| {
+                (&one.certificate, &one.thumbprint) == (&other.certificate, &other.thumbprint)
+            }),
+        ),
+    ]
+}
+
 impl Broker {
     fn against(&self, new: &Self) -> Vec<Compared> {
         let Self {
@@ -303,4 +345,5 @@ impl Traces {
     }
 }
 
+const GUID: &str = "00000000-0000-0000-0000-000000000000";
 const RESTART: &str = "differs from what runs, and takes a restart";

@@ -16,6 +16,7 @@ pub(super) use super::values::{RawSecret, SecretReference, Size, Time};
 pub(super) struct Raw {
     pub(super) server: RawServer,
     pub(super) client_states: Vec<RawClientState>,
+    pub(super) rich: RawRich,
     pub(super) broker: RawBroker,
     pub(super) spool: RawSpool,
     pub(super) admin: RawAdmin,
@@ -146,6 +147,54 @@ pub(super) struct RawClientState {
     pub(super) subscriptions: Vec<String>,
     pub(super) tenants: Vec<String>,
     pub(super) silent_after: Option<Time>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawRich {
+    pub(super) deliver: Option<Deliver>,
+    pub(super) app_ids: Vec<String>,
+    pub(super) tenants: Vec<String>,
+    pub(super) cloud: Cloud,
+    pub(super) issuer_v1: Option<String>,
+    pub(super) issuer_v2: Option<String>,
+    pub(super) key_documents: Vec<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) refresh_keys_after: Time,
+    pub(super) publisher: String,
+    pub(super) clock_skew: Time,
+    pub(super) keys: Vec<RawRichKey>,
+}
+
+/// One `[[rich.keys]]` table.
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawRichKey {
+    pub(super) id: Option<String>,
+    pub(super) private_key: Option<RawSecret>,
+    pub(super) certificate: Option<PathBuf>,
+}
+
+/// `rich.deliver`: what consumers get of resource data.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deliver {
+    /// What Graph sent, once its tokens are checked.
+    Sealed,
+    /// The resource.
+    Opened,
+}
+
+/// `rich.cloud`: whose identity platform issues tokens.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cloud {
+    /// Worldwide.
+    Global,
+    /// US Government.
+    UsGovernment,
+    /// China, operated by 21Vianet.
+    China,
 }
 
 #[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -314,6 +363,25 @@ impl Default for RawLimits {
             body_within: Time(Duration::from_secs(2)),
             idle_within: Time(Duration::from_secs(75)),
             connection_within: Time(Duration::from_secs(60 * 60)),
+        }
+    }
+}
+
+impl Default for RawRich {
+    fn default() -> Self {
+        Self {
+            deliver: None,
+            app_ids: Vec::new(),
+            tenants: Vec::new(),
+            cloud: Cloud::Global,
+            issuer_v1: None,
+            issuer_v2: None,
+            key_documents: Vec::new(),
+            ca_file: None,
+            refresh_keys_after: Time(Duration::from_secs(12 * 60 * 60)),
+            publisher: "0bf30f3b-4a52-48df-9a82-234910c4a086".to_owned(),
+            clock_skew: Time(Duration::from_secs(5 * 60)),
+            keys: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod broker;
 mod edge;
+mod rich;
 mod traces;
 
 use std::{
@@ -52,6 +53,7 @@ pub(super) fn resolve(
     };
     let server = resolver.server(raw.server);
     let client_states = resolver.client_states(raw.client_states);
+    let rich = resolver.rich(raw.rich);
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
     let spool = resolver.spool(raw.spool, server.limits.bytes_in_flight);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
@@ -63,7 +65,7 @@ pub(super) fn resolve(
     if !resolver.problems.is_empty() {
         return Err(Problems(resolver.problems));
     }
-    let config = Config { server, client_states, broker, spool, admin, log, traces };
+    let config = Config { server, client_states, rich, broker, spool, admin, log, traces };
     Ok(Loaded {
         config,
         name: name.to_owned(),

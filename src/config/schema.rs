@@ -37,8 +37,11 @@ fn bare() -> Value {
 }
 
 /// Of these the types know no absence either, but report it with all other mistakes.
-const REQUIRED: [(&str, [&str; 2]); 2] =
-    [("client_states[]", ["name", "secret"]), ("server.tls.certificates[]", ["certificate", "private_key"])];
+const REQUIRED: [(&str, [&str; 2]); 3] = [
+    ("client_states[]", ["name", "secret"]),
+    ("server.tls.certificates[]", ["certificate", "private_key"]),
+    ("rich.keys[]", ["id", "private_key"]),
+];
 
 /// Only what means something: a file has no null, and defaults are said at the keys only.
 fn tidy(schema: &mut Value) {
@@ -90,7 +93,9 @@ pub(super) fn leaves() -> std::collections::BTreeSet<String> {
                     walk(property, &path, found);
                 }
             }
-            None if path == "client_states" => walk(&schema["items"], "client_states[]", found),
+            None if matches!(path, "client_states" | "rich.keys") => {
+                walk(&schema["items"], &format!("{path}[]"), found);
+            }
             None => drop(found.insert(path.to_owned())),
         }
     }

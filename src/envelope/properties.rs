@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::notification::{Notification, id::RequestId, lifecycle::Kind};
+use crate::{
+    notification::{Notification, id::RequestId, lifecycle::Kind},
+    verify::Resource,
+};
 
 /// `content_type` of every message.
 pub const CONTENT_TYPE: &str = "application/json";
@@ -43,7 +46,7 @@ impl Arrival {
 
 impl Properties {
     /// Properties of an item, without the verdict on it.
-    pub(super) fn of(notification: &Notification<'_>, arrival: Arrival) -> Self {
+    pub(super) fn of(notification: &Notification<'_>, resource: &Resource, arrival: Arrival) -> Self {
         let mut headers = Vec::with_capacity(12);
         let mut put = |name: &'static str, value: Option<&str>| {
             let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
@@ -55,7 +58,7 @@ impl Properties {
         put("graph-lifecycle-event", notification.lifecycle_event.as_deref());
         put("graph-resource", notification.resource.as_deref());
         put("graph-resource-type", notification.resource_type.as_deref());
-        put("graphhook-resource-data", Some(if notification.is_encrypted { "encrypted" } else { "none" }));
+        put(RESOURCE_DATA, Some(resource.as_str()));
         headers.push((RECEIVED_AT.into(), humantime::format_rfc3339_millis(arrival.at).to_string()));
         headers.push((REQUEST_ID.into(), arrival.request.to_string()));
         let since = arrival.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -79,6 +82,8 @@ impl Properties {
 pub(crate) const RECEIVED_AT: &str = "graphhook-received-at";
 /// In which request.
 pub(crate) const REQUEST_ID: &str = "graphhook-request-id";
+/// What the item carries of its resource: `none`, `encrypted` or `decrypted`.
+const RESOURCE_DATA: &str = "graphhook-resource-data";
 /// Name of the table entry that admitted the item.
 pub(super) const CLIENT_STATE: &str = "graphhook-client-state";
 /// Why an item was refused.

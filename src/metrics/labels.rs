@@ -4,7 +4,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::{
     notification::lifecycle::{Event, Kind},
-    verify::Reason,
+    verify::{Reason, TokenFault},
 };
 
 /// Where a request went.
@@ -227,6 +227,68 @@ impl Label for TlsHandshake {
             Self::Timeout => ("timeout", "none"),
         };
         [("result", result), ("version", version)]
+    }
+}
+
+/// Resource data that was to be opened, by what became of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Decryption {
+    /// Opened.
+    Ok,
+    /// We do not have the key to its certificate.
+    UnknownKey,
+    /// It cannot be opened.
+    Failed,
+}
+
+impl Label for Decryption {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        vec![Self::Ok, Self::UnknownKey, Self::Failed]
+    }
+    fn labels(self) -> Self::Labels {
+        let result = match self {
+            Self::Ok => "ok",
+            Self::UnknownKey => "unknown_key",
+            Self::Failed => "failed",
+        };
+        [("result", result)]
+    }
+}
+
+/// Attempts to fetch a document of keys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyFetch {
+    /// It brought keys.
+    Ok,
+    /// No answer, or none with a document.
+    Unanswered,
+    /// An answer without keys that we can use.
+    Unusable,
+}
+
+impl Label for KeyFetch {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        vec![Self::Ok, Self::Unanswered, Self::Unusable]
+    }
+    fn labels(self) -> Self::Labels {
+        let result = match self {
+            Self::Ok => "ok",
+            Self::Unanswered => "unanswered",
+            Self::Unusable => "unusable",
+        };
+        [("result", result)]
+    }
+}
+
+impl Label for Option<TokenFault> {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        std::iter::once(None).chain(TokenFault::ALL.map(Some)).collect()
+    }
+    fn labels(self) -> Self::Labels {
+        [("result", self.map_or("valid", TokenFault::as_str))]
     }
 }
 

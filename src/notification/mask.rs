@@ -3,12 +3,12 @@
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{DEPTH_MAX, wire::nests_deeper};
+use super::nests_too_deep;
 
 /// The document with [`MASK`] in place of every clientState that is not null, at any depth and however its name is
 /// written; every other byte as it was. `None` if it is no JSON document: then nobody can say what is secret in it.
 pub fn masked(text: &str) -> Option<String> {
-    if nests_deeper(text, DEPTH_MAX) {
+    if nests_too_deep(text) {
         return None;
     }
     serde_json::from_str::<IgnoredAny>(text).ok()?;

@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 /// A member of an object: the raw text of its value, and of every value that stood there before.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Member<'a> {
+    /// The last name, with its quotes.
+    pub(super) name: Option<&'a str>,
     /// The last value, which is what consumers' parsers will see.
     pub(super) raw: Option<&'a str>,
     /// Values of earlier members of the same name.
@@ -18,7 +20,8 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    fn put(&mut self, raw: &'a str) {
+    pub(super) fn put(&mut self, name: &'a str, raw: &'a str) {
+        self.name = Some(name);
         self.earlier.extend(self.raw.replace(raw));
     }
 
@@ -103,6 +106,35 @@ keeps!(ResourceData {
     organization_id: "organizationId",
 });
 
+keeps!(Content {
+    data: "data",
+    data_key: "dataKey",
+    data_signature: "dataSignature",
+    certificate_id: "encryptionCertificateId",
+    certificate_thumbprint: "encryptionCertificateThumbprint",
+});
+
+/// Reads an array of at most `max` strings that Unicode can hold; `None` for anything else.
+pub(super) fn strings(raw: &str, max: usize) -> Option<Vec<Cow<'_, str>>> {
+    let mut cursor = Cursor::new(raw);
+    cursor.expect(b'[').ok()?;
+    let mut strings = Vec::new();
+    if cursor.eat(b']') {
+        return Some(strings);
+    }
+    loop {
+        let (value, _) = cursor.value::<&RawValue>().ok()?;
+        if strings.len() == max {
+            return None;
+        }
+        strings.push(text(value.get())?);
+        if cursor.eat(b']') {
+            return Some(strings);
+        }
+        cursor.expect(b',').ok()?;
+    }
+}
+
 /// Visits an object once; every name and value is borrowed as it stands.
 struct Collect<T>(PhantomData<T>);
 
@@ -118,7 +150,7 @@ impl<'de: 'a, 'a, T: Keeps<'a>> Visitor<'de> for Collect<T> {
         while let Some((name, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
             let member = text(name.get()).and_then(|name| object.member(&name));
             if let Some(member) = member {
-                member.put(value.get());
+                member.put(name.get(), value.get());
             }
         }
         Ok(object)
@@ -169,14 +201,15 @@ impl<'a> Cursor<'a> {
         Ok((value, raw))
     }
 
-    /// Reads the name of a member and the colon after it; `None` for a name that Unicode cannot hold.
-    pub(super) fn name(&mut self) -> Result<Option<Cow<'a, str>>, NotJson> {
+    /// Reads the name of a member and the colon after it: the name, `None` if Unicode cannot hold it, and the text it
+    /// stands in.
+    pub(super) fn name(&mut self) -> Result<(Option<Cow<'a, str>>, &'a str), NotJson> {
         if self.peek() != Some(b'"') {
             return Err(NotJson);
         }
         let (raw, _) = self.value::<&RawValue>()?;
         self.expect(b':')?;
-        Ok(text(raw.get()))
+        Ok((text(raw.get()), raw.get()))
     }
 }
 

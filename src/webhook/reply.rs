@@ -15,6 +15,7 @@ use super::{Answer, body::BodyError, handshake::Token};
 use crate::{
     delivery::{Receipts, Undeliverable},
     notification::{BatchError, id::RequestId},
+    verify::rich::UndecidedReason,
 };
 
 /// What the public listener has to say.
@@ -61,6 +62,8 @@ pub(super) enum Refusal {
     NoBatch(BatchError),
     #[error(transparent)]
     Unavailable(#[from] Undeliverable),
+    #[error(transparent)]
+    Undecided(#[from] UndecidedReason),
 }
 
 impl From<BodyError> for Refusal {
@@ -126,7 +129,8 @@ impl Reply {
                 | Refusal::MethodNotAllowed(_)
                 | Refusal::BadToken
                 | Refusal::NoBatch(_)
-                | Refusal::Unavailable(_) => false,
+                | Refusal::Unavailable(_)
+                | Refusal::Undecided(_) => false,
             },
         }
     }
@@ -142,7 +146,9 @@ impl Refusal {
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable(_) | Self::NoRoom | Self::Crowding => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Undecided(_) | Self::NoRoom | Self::Crowding => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -169,7 +175,7 @@ fn problem(refusal: Refusal, request: RequestId) -> Response<Full<Bytes>> {
         Refusal::MethodNotAllowed(methods) => {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
-        Refusal::Unavailable(_) | Refusal::NoRoom | Refusal::Crowding => {
+        Refusal::Unavailable(_) | Refusal::Undecided(_) | Refusal::NoRoom | Refusal::Crowding => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
         Refusal::Garbled

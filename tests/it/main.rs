@@ -20,6 +20,7 @@ mod monitoring;
 mod notifications;
 mod quarantine;
 mod reload;
+mod rich;
 mod shutdown;
 mod sightings;
 mod soak;

@@ -1,35 +1,24 @@
 //! A collector of spans: takes OTLP over HTTP, and reads it with OpenTelemetry's own definitions.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Method, Request, Response};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use super::certs::Files;
 use super::eventually::eventually;
+use super::site::{Content, Site, answer};
 
 /// A collector on a port of its own, until dropped.
 pub struct Collector {
-    url: String,
+    site: Site,
     shared: Arc<Shared>,
-    _serving: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -82,28 +71,18 @@ impl Collector {
 
     /// One that speaks HTTPS with these.
     pub async fn start_tls(files: &Files) -> Self {
-        let chain = CertificateDer::pem_file_iter(&files.certificate).expect("a certificate");
-        let chain = chain.collect::<Result<Vec<_>, _>>().expect("a certificate");
-        let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.expect("suites").with_no_client_auth().with_single_cert(chain, key);
-        Self::listen(Some(TlsAcceptor::from(Arc::new(config.expect("a pair"))))).await
+        Self::listen(Some(files)).await
     }
 
-    async fn listen(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let scheme = if tls.is_some() { "https" } else { "http" };
+    async fn listen(files: Option<&Files>) -> Self {
         let shared = Arc::<Shared>::default();
-        let mut serving = JoinSet::new();
-        serving.spawn(accept(listener, tls, Arc::clone(&shared)));
-        Self { url: format!("{scheme}://127.0.0.1:{port}/v1/traces"), shared, _serving: serving }
+        let site = Site::open(files, |_| Arc::clone(&shared)).await;
+        Self { site, shared }
     }
 
     /// `traces.endpoint`, as TOML.
     pub fn endpoint(&self) -> String {
-        format!("\"{}\"", self.url)
+        format!("\"{}/v1/traces\"", self.site.origin)
     }
 
     /// Answers so from now on.
@@ -147,34 +126,7 @@ impl Span {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.expect("connections come");
-        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
-        connections.spawn(async move {
-            match tls {
-                None => serve(stream, shared).await,
-                Some(tls) => {
-                    // Who does not believe us ends the handshake.
-                    if let Ok(stream) = tls.accept(stream).await {
-                        serve(stream, shared).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
-    let service = service_fn(|request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
-    });
-    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-}
-
-impl Shared {
+impl Content for Shared {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/v1/traces"));
         let (head, body) = request.into_parts();
@@ -198,12 +150,6 @@ impl Shared {
             Manner::Hangs => std::future::pending().await,
         }
     }
-}
-
-fn answer(status: u16, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = StatusCode::from_u16(status).expect("a status code");
-    response
 }
 
 /// Reads a request as OpenTelemetry's own crate has it.

@@ -1,0 +1,198 @@
+//! Resource data: who vouches for it, and the keys that open it.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use hyper::Uri;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use super::{
+    super::{
+        Rich, RichKey,
+        raw::{Cloud, Deliver, RawRich, RawRichKey},
+    },
+    Resolver,
+};
+use crate::verify::{Expectations, decrypt::PrivateKey, keys::KeySource};
+
+/// What differs from cloud to cloud. Issuers of version 1.0 and 2.0
+/// (<https://learn.microsoft.com/answers/questions/1190472>), and the identity platform's OpenID configurations.
+struct Defaults {
+    issuer_v1: &'static str,
+    issuer_v2: &'static str,
+    login: &'static str,
+}
+
+impl Cloud {
+    fn defaults(self) -> Defaults {
+        match self {
+            Self::Global => Defaults {
+                issuer_v1: "https://sts.windows.net/{tenant}/",
+                issuer_v2: "https://login.microsoftonline.com/{tenant}/v2.0",
+                login: "https://login.microsoftonline.com",
+            },
+            Self::UsGovernment => Defaults {
+                issuer_v1: "https://sts.windows.net/{tenant}/",
+                issuer_v2: "https://login.microsoftonline.us/{tenant}/v2.0",
+                login: "https://login.microsoftonline.us",
+            },
+            Self::China => Defaults {
+                issuer_v1: "https://sts.chinacloudapi.cn/{tenant}/",
+                issuer_v2: "https://login.partner.microsoftonline.cn/{tenant}/v2.0",
+                login: "https://login.partner.microsoftonline.cn",
+            },
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Nothing is checked unless `deliver` says what becomes of it: without that, everything else is a mistake.
+    pub(super) fn rich(&mut self, raw: RawRich) -> Option<Rich> {
+        let Some(deliver) = raw.deliver else {
+            if raw != RawRich::default() {
+                self.problem(
+                    "rich.deliver",
+                    "missing: \"sealed\" or \"opened\"; without it nothing is checked",
+                );
+            }
+            return None;
+        };
+        let Defaults { issuer_v1, issuer_v2, login } = raw.cloud.defaults();
+        let documents = match raw.key_documents.as_slice() {
+            [] => ["/common/v2.0", "/common"]
+                .map(|place| format!("{login}{place}/.well-known/openid-configuration"))
+                .to_vec(),
+            documents => documents.to_vec(),
+        };
+        // It is read when it is needed; but that it is not there is better said now.
+        drop(self.file("rich.ca_file", raw.ca_file.as_deref()));
+        let publisher = self.guids("rich.publisher", std::slice::from_ref(&raw.publisher));
+        let expectations = Expectations {
+            app_ids: self.named_guids("rich.app_ids", &raw.app_ids),
+            tenants: self.named_guids("rich.tenants", &raw.tenants),
+            issuer_v1: self.issuer("rich.issuer_v1", raw.issuer_v1, issuer_v1),
+            issuer_v2: self.issuer("rich.issuer_v2", raw.issuer_v2, issuer_v2),
+            publisher: publisher.into_iter().next().unwrap_or_default(),
+            clock_skew: raw.clock_skew.0,
+        };
+        if expectations.clock_skew > CLOCK_SKEW_MAX {
+            self.problem("rich.clock_skew", "at most 1 hour: a token must end at some time");
+        }
+        let documents = documents.iter().enumerate();
+        let documents = documents.filter_map(|(index, url)| self.document(index, url)).collect();
+        let signing_keys = KeySource {
+            documents,
+            ca_file: raw.ca_file,
+            refresh_after: self.time("rich.refresh_keys_after", raw.refresh_keys_after),
+        };
+        if deliver == Deliver::Opened && raw.keys.is_empty() {
+            self.problem(
+                "rich.keys",
+                "nothing can be opened without a key: `graphhook rich keygen` makes one",
+            );
+        }
+        let keys = self.rich_keys(raw.keys);
+        Some(Rich { deliver, expectations, signing_keys, keys })
+    }
+
+    fn named_guids(&mut self, key: &str, ids: &[String]) -> HashSet<String> {
+        if ids.is_empty() {
+            self.problem(key, "name at least one: no token would be believed");
+        }
+        self.guids(key, ids)
+    }
+
+    /// In lower case, as they are compared.
+    fn guids(&mut self, key: &str, ids: &[String]) -> HashSet<String> {
+        for (index, id) in ids.iter().enumerate() {
+            // Of the ways to write one, tokens know the one with 36 characters.
+            if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
+                let key = if key.ends_with('s') { format!("{key}.{index}") } else { key.to_owned() };
+                self.problem(&key, "expected an id such as \"0bf30f3b-4a52-48df-9a82-234910c4a086\"");
+            }
+        }
+        ids.iter().map(|id| id.to_ascii_lowercase()).collect()
+    }
+
+    fn issuer(&mut self, key: &str, given: Option<String>, default: &str) -> String {
+        let Some(form) = given else { return default.to_owned() };
+        if form.matches("{tenant}").count() != 1 || !form.starts_with("https://") {
+            self.problem(key, "expected an https:// URL with {tenant} in it");
+        }
+        form
+    }
+
+    fn document(&mut self, index: usize, url: &str) -> Option<Uri> {
+        let uri = url.parse().ok().filter(|uri: &Uri| {
+            uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty())
+        });
+        let uri =
+            uri.filter(|uri| uri.authority().is_some_and(|authority| !authority.as_str().contains('@')));
+        if uri.is_none() {
+            let key = format!("rich.key_documents.{index}");
+            self.problem(&key, "expected the https:// URL of an OpenID configuration or a key set");
+        }
+        uri
+    }
+
+    fn rich_keys(&mut self, raw: Vec<RawRichKey>) -> Vec<RichKey> {
+        let (mut keys, mut ids) = (Vec::new(), HashSet::new());
+        for (index, RawRichKey { id, private_key, certificate }) in raw.into_iter().enumerate() {
+            let key = format!("rich.keys.{index}");
+            let id = id.unwrap_or_default();
+            if !(1..=ID_CHARACTERS_MAX).contains(&id.chars().count()) || id.chars().any(char::is_control) {
+                let message = "expected the encryptionCertificateId of subscriptions, 1 to 128 characters";
+                self.problem(&format!("{key}.id"), message);
+            } else if !ids.insert(id.clone()) {
+                self.problem(&format!("{key}.id"), "another key has this id");
+            }
+            let place = format!("{key}.private_key");
+            let Some(private_key) = private_key else {
+                let message = "missing: one of { file = … }, { env = … }, { credential = … }, or PEM text";
+                self.problem(&place, message);
+                continue;
+            };
+            let Some(pem) = self.secret(&place, private_key) else { continue };
+            let private_key = match PrivateKey::from_pem(pem.expose()) {
+                Ok(private_key) => Arc::new(private_key),
+                Err(error) => {
+                    self.problem(&place, error.to_string());
+                    continue;
+                }
+            };
+            let thumbprint = certificate
+                .as_deref()
+                .and_then(|path| self.thumbprint(&format!("{key}.certificate"), path, &private_key));
+            keys.push(RichKey { id, private_key, certificate, thumbprint });
+        }
+        keys
+    }
+
+    /// SHA-1 of the certificate, if it is one for this key.
+    fn thumbprint(&mut self, key: &str, path: &Path, private_key: &PrivateKey) -> Option<String> {
+        let text = self.file(key, Some(path))?;
+        let Ok(der) = CertificateDer::from_pem_slice(text.as_bytes()) else {
+            self.problem(key, format!("{}: no certificate in PEM", path.display()));
+            return None;
+        };
+        match X509Certificate::from_der(&der) {
+            Ok((_, certificate)) if certificate.public_key().raw == private_key.public() => {
+                let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &der);
+                Some(digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect())
+            }
+            Ok(_) => {
+                self.problem(key, format!("{}: the certificate of another key", path.display()));
+                None
+            }
+            Err(_) => {
+                self.problem(key, format!("{}: no certificate that can be read", path.display()));
+                None
+            }
+        }
+    }
+}
+
+/// Graph's own bound.
+const ID_CHARACTERS_MAX: usize = 128;
+const CLOCK_SKEW_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
