@@ -160,7 +160,7 @@ impl Verifier {
         Self { entries: table.iter().map(entry).collect() }
     }
 
-    /// Judges every item by itself; both halves keep the array's order.
+    /// Judges every item by its clientState; both halves keep the array's order.
     pub fn verify<'a>(&self, batch: Batch<'a>) -> Verified<'a> {
         let Batch { notifications, validation_tokens } = batch;
         let authentic = Vec::with_capacity(notifications.len());
@@ -234,8 +234,14 @@ impl<'a> Verified<'a> {
         &self.authentic
     }
 
-    /// Items that are kept out, in array order.
+    /// Items that are kept out: those that their secret refuses, then those that their tokens refuse, then those that do
+    /// not open; each in array order.
     pub fn refused(&self) -> &[Refused<'a>] {
         &self.refused
+    }
+
+    /// The same, for when the others are on their way: what was decrypted of them is wiped.
+    pub fn into_refused(self) -> Vec<Refused<'a>> {
+        self.refused
     }
 }

@@ -49,7 +49,7 @@ use crate::{
     telemetry::Sparse,
     trace::{Heard, Serving, export::Tracer},
     verify::{
-        Verified,
+        Refused,
         keys::Keys,
         rich::{Turns, Undecided},
     },
@@ -288,18 +288,19 @@ impl Webhook {
         }
         let trace = serving.as_ref().map(Serving::trace); // to whose doings it belongs
         let envelopes = rules.router.address(&verified, bytes, arrival, trace); // where it goes
+        let refused = verified.into_refused(); // nothing else is needed any more
         let delivered = self.delivery.deliver(envelopes, owed).await; // who keeps it now
         waiting.end();
         let receipts = delivered?;
-        self.set_aside(&verified, arrival);
+        self.set_aside(&refused, arrival);
         tally.settle(&receipts);
         failpoint::reached(Point::AnswerBefore);
         Ok(receipts)
     }
 
     /// Offers refused items to the quarantine, once their request is safe: a repetition would bring them again.
-    fn set_aside(&self, verified: &Verified<'_>, arrival: Arrival) {
-        for item in verified.refused() {
+    fn set_aside(&self, refused: &[Refused<'_>], arrival: Arrival) {
+        for item in refused {
             let subscription = item.notification.subscription_id.as_deref().unwrap_or_default();
             // A member of any length may stand there; an id that Graph makes is short.
             let subscription = &subscription[..subscription.floor_char_boundary(64)];
