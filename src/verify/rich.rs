@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
+use tracing::debug;
 
 use super::{
     Authentic, Reason, Refused, Resource, Verified,
@@ -163,7 +164,11 @@ impl Rich {
             verdicts = judge(&self.keys.fresh(owed).await?);
         }
         for verdict in &verdicts {
-            self.metrics.rich.tokens.count(verdict.as_ref().err().copied());
+            let fault = verdict.as_ref().err().copied();
+            self.metrics.rich.tokens.count(fault);
+            if let Some(fault) = fault {
+                debug!(fault = fault.as_str(), "a validation token vouches for nothing");
+            }
         }
         Ok(Vouched::by(verdicts))
     }
@@ -235,12 +240,14 @@ impl Rich {
         // One that we have not is looked for as long as one that we have: with some other.
         let Some(with) = self.ring.get(key.unwrap_or_default()) else { return Opened::NoKey };
         let with = Arc::clone(&with.key);
-        let _turn = self.turns.free.acquire().await.expect("nobody closes it");
+        // It goes along: a request that does not wait any more does not end what has begun.
+        let turn = Arc::clone(&self.turns.free).acquire_owned().await.expect("nobody closes it");
         let metrics = Arc::clone(&self.metrics);
         let opened = off_thread(move || {
             let begun = Instant::now();
             let opened = parcel.open(&with);
             metrics.rich.decryption_duration.observe(begun.elapsed().as_secs_f64());
+            drop(turn);
             opened
         });
         match (opened.await, key) {

@@ -132,9 +132,9 @@ impl Expectations {
         if header.alg != Algorithm::RS256 || header.crit.is_some() {
             return Err(TokenFault::Algorithm);
         }
-        let named = header.kid.as_deref().map_or(&[][..], |kid| keys.named(kid));
+        let kid = header.kid.ok_or(TokenFault::Malformed)?;
         let mut failed = TokenFault::UnknownKey;
-        for key in named {
+        for key in keys.named(&kid) {
             match decode::<Claims>(token, &key.key, &signature_only()) {
                 Ok(proven) => {
                     self.check(&proven.claims, key.issuer.as_deref(), now)?;
