@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Authentic, Reason, Refused, Resource, Verified,
+    certificate::Certificate,
     decrypt::{Parcel, Plaintext, PrivateKey, Undecryptable},
     keys::{Keys, NoKeys, Shelf},
     token::{Expectations, TokenFault},
@@ -99,7 +100,7 @@ impl Rich {
     pub fn new(config: &config::Rich, keys: Keys, turns: Turns, metrics: Arc<Metrics>) -> Self {
         let ring_key = |key: &config::RichKey| RingKey {
             id: key.id.clone(),
-            thumbprint: key.thumbprint.clone(),
+            thumbprint: key.certificate.as_ref().map(Certificate::thumbprint),
             key: Arc::clone(&key.private_key),
             uses: metrics.rich.key_use(&key.id),
         };
