@@ -249,6 +249,13 @@ pub struct RichKey {
     pub certificate: Option<Certificate>,
 }
 
+impl RichKey {
+    /// End of its certificate's validity, unix time, if it names one.
+    pub fn not_after(&self) -> Option<i64> {
+        self.certificate.as_ref().map(|certificate| certificate.not_after)
+    }
+}
+
 /// `[broker]`
 #[derive(Clone, Debug)]
 pub struct Broker {

@@ -117,6 +117,13 @@ pub struct Shelf {
     ended: u64,
 }
 
+impl Shelf {
+    /// Whether the last fetch has not brought all of them.
+    pub fn is_failing(&self) -> bool {
+        self.ended > 0 && !self.is_current
+    }
+}
+
 /// Looks keys up.
 #[derive(Clone, Debug)]
 pub struct Keys {
