@@ -4,6 +4,8 @@
 //! millisecond and contents may be megabytes: both are done on threads of their own, as many at a time as there are
 //! processors, and in turn, so that one large POST does not hold up the others.
 
+pub mod again;
+
 use std::{
     collections::HashSet,
     sync::Arc,
