@@ -35,6 +35,8 @@ use crate::{
     metrics::{self, Books, Metrics, throttling::Outlook},
     moment::{rfc3339, rfc3339_unix},
     sightings::{Overview, Sightings},
+    verify::rich,
+    webhook::Webhook,
 };
 
 /// What the admin listener can tell.
@@ -46,6 +48,8 @@ pub struct Admin {
     pub delivery: Arc<Delivery>,
     /// The subscriptions that were seen.
     pub sightings: Arc<Sightings>,
+    /// How resource data is judged.
+    pub webhook: Arc<Webhook>,
     /// Addresses of the public listener.
     pub addresses: Vec<String>,
     /// Where ACME's HTTP-01 challenges are answered, if they are.
@@ -130,6 +134,8 @@ struct Status<'a> {
     notifications: Books,
     graph: Outlook,
     subscriptions: Overview,
+    /// Null unless `rich.deliver` says what becomes of resource data.
+    rich: Option<rich::Overview>,
     certificates: Vec<Certificate>,
     /// Absent unless `server.tls.mode` is `acme`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -279,6 +285,7 @@ impl Admin {
             notifications: self.metrics.books(),
             graph: self.metrics.graph.outlook(Instant::now()),
             subscriptions: self.sightings.overview(SystemTime::now()),
+            rich: self.webhook.rich(),
             certificates: self.certificates(),
             acme: self.acme.as_ref().map(|standings| standings.borrow().clone()),
             last_reload: self.news.borrow().last_reload.clone(),

@@ -7,6 +7,7 @@ mod configuration;
 mod dev;
 mod manual;
 mod quarantine;
+mod rich;
 mod spool;
 mod status;
 mod version;
@@ -62,6 +63,9 @@ enum Command {
     /// Look at refused notifications, and pass on what is genuine after all.
     #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
     Quarantine(quarantine::Command),
+    /// Keys and certificates for notifications with resource data.
+    #[command(subcommand, after_help = "Example:\n  graphhook rich keygen --directory /etc/graphhook/rich")]
+    Rich(rich::Command),
     /// Ask the running daemon how it is: one screen.
     #[command(after_help = status::HELP)]
     Status(status::Arguments),
@@ -159,6 +163,7 @@ pub fn run() -> ExitCode {
         Command::Check(options) => runtime.block_on(check::run(options, &environment)),
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
+        Command::Rich(command) => rich::run(command, &environment),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),

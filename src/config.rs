@@ -46,7 +46,7 @@ use crate::{
     notification::id::{SubscriptionId, TenantId},
     secret::Secret,
     trace::Sample,
-    verify::{Expectations, decrypt::PrivateKey, keys::KeySource},
+    verify::{Expectations, certificate::Certificate, decrypt::PrivateKey, keys::KeySource},
 };
 
 /// Everything `serve` needs to know, right by construction.
@@ -245,10 +245,15 @@ pub struct RichKey {
     pub id: String,
     /// The key.
     pub private_key: Arc<PrivateKey>,
-    /// Where the certificate lies that was made for it, if that was said.
-    pub certificate: Option<PathBuf>,
-    /// SHA-1 of that certificate, hexadecimal.
-    pub thumbprint: Option<String>,
+    /// The certificate that was made for it, if it was named.
+    pub certificate: Option<Certificate>,
+}
+
+impl RichKey {
+    /// End of its certificate's validity, unix time, if it names one.
+    pub fn not_after(&self) -> Option<i64> {
+        self.certificate.as_ref().map(|certificate| certificate.not_after)
+    }
 }
 
 /// `[broker]`

@@ -140,10 +140,20 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let hash = in_force.hash.clone();
     let (news, told) = watch::channel(News { config: in_force, ..News::default() });
     let stopping = CancellationToken::new();
+    let webhook = Webhook::new(
+        &config,
+        Arc::clone(&delivery),
+        Arc::clone(&sightings),
+        keys,
+        tracer,
+        Arc::clone(&metrics),
+    );
+    let webhook = Arc::new(webhook);
     let admin = Admin {
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         sightings: Arc::clone(&sightings),
+        webhook: Arc::clone(&webhook),
         addresses: addresses.clone(),
         challenges,
         served: served.clone(),
@@ -155,14 +165,13 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     };
     let view = View {
         addresses,
-        delivery: Arc::clone(&delivery),
+        delivery,
         metrics: Arc::clone(&metrics),
         served,
+        webhook: Arc::clone(&webhook),
         news: told,
     };
     let view = Arc::new(view);
-    let webhook =
-        Arc::new(Webhook::new(&config, delivery, Arc::clone(&sightings), keys, tracer, Arc::clone(&metrics)));
     let files = Files::raise();
     let door = Door::new(&config, files.public, Arc::clone(&metrics));
     let listener =

@@ -3,6 +3,7 @@
 //! Items are judged one by one; one bad item never costs a good one. All of it is pure, without I/O and clock, but for
 //! [`keys`], which fetches what tokens are signed with, and [`rich`], which waits for that and for decryption.
 
+pub mod certificate;
 mod client_state;
 pub mod decrypt;
 pub mod keys;

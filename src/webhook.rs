@@ -51,7 +51,7 @@ use crate::{
     verify::{
         Refused,
         keys::Keys,
-        rich::{Turns, Undecided},
+        rich::{Overview, Rich, Turns, Undecided},
     },
 };
 
@@ -133,8 +133,8 @@ impl Webhook {
         self.sightings.adopt(&config.client_states);
         // Before any request that needs them.
         self.means.keys.adopt(config.rich.as_ref().map(|rich| rich.signing_keys.clone()));
-        let ids = config.rich.iter().flat_map(|rich| &rich.keys).map(|key| key.id.as_str());
-        self.metrics.rich.adopt(ids);
+        let keys = config.rich.iter().flat_map(|rich| &rich.keys);
+        self.metrics.rich.adopt(keys.map(|key| (key.id.as_str(), key.not_after())));
         let rules = Arc::new(Rules::of(config, &self.means, &self.metrics));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
@@ -142,6 +142,11 @@ impl Webhook {
     /// The time that a request has now.
     pub fn answer_within(&self) -> Duration {
         self.rules().answer_within
+    }
+
+    /// What is to be told of resource data, if it is checked.
+    pub fn rich(&self) -> Option<Overview> {
+        self.rules().rich.as_ref().map(Rich::overview)
     }
 
     /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of

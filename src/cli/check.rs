@@ -9,6 +9,7 @@ mod ground;
 mod limits;
 mod listen;
 mod report;
+mod rich;
 mod routing;
 mod secrets;
 mod spool;
@@ -23,7 +24,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::future::{join_all, join3};
+use futures_util::future::{join_all, join4};
 
 pub(super) use self::certificates::WARNED_BEFORE;
 use self::{
@@ -114,6 +115,9 @@ fn offline(loaded: &Loaded, report: &mut Report) -> Offline {
     let (findings, has_spool) = spool::spool(&config.spool, &user, daemon);
     report.extend(findings);
     let tls = tls(config, &user, report);
+    if let Some(config) = &config.rich {
+        report.extend(rich::rich(config, SystemTime::now()));
+    }
     Offline { starts: can_read && has_spool && tls.starts, ..tls }
 }
 
@@ -148,9 +152,17 @@ async fn online(config: &Config, identities: &[Identity], ca: Option<&Path>) -> 
         let (findings, date) = url::call(url, identities, ca).await;
         (findings, told(&url.to_string(), asked, date))
     };
-    let ((authority, by_authority), brokers, (public, by_public)) = join3(authority, brokers, public).await;
-    let times: Vec<Told> = [by_authority, by_public].into_iter().flatten().collect();
-    let findings = authority.into_iter().chain(brokers.into_iter().flatten()).chain(public);
+    let documents = async {
+        match &config.rich {
+            Some(rich) => rich::documents(&rich.signing_keys).await,
+            None => (Vec::new(), Vec::new()),
+        }
+    };
+    let ((authority, by_authority), (documents, by_documents), brokers, (public, by_public)) =
+        join4(authority, documents, brokers, public).await;
+    let times = by_authority.into_iter().chain(by_documents).chain(by_public);
+    let times: Vec<Told> = times.collect();
+    let findings = authority.into_iter().chain(documents).chain(brokers.into_iter().flatten()).chain(public);
     findings.chain(clock::clock(&times)).collect()
 }
 

@@ -238,6 +238,7 @@ fn extract(layers: &mut Layers) -> (Raw, Vec<Problem>) {
 /// A variable named by `{ env = "…" }` is a secret's, whatever its name, and no mistyped key.
 fn without_references(mut problems: Vec<Problem>, raw: &Raw) -> Vec<Problem> {
     let secrets = raw.client_states.iter().filter_map(|entry| entry.secret.as_ref());
+    let secrets = secrets.chain(raw.rich.keys.iter().filter_map(|key| key.private_key.as_ref()));
     let secrets = secrets.chain(&raw.broker.urls).chain(raw.traces.headers.values());
     for secret in secrets {
         if let RawSecret::Reference(SecretReference::Env(variable)) = secret {

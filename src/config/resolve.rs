@@ -393,6 +393,14 @@ impl Resolver<'_> {
 
     fn secret(&mut self, key: &str, raw: RawSecret) -> Option<Secret> {
         match raw {
+            // Names are quoted where they lead nowhere.
+            RawSecret::Reference(reference) if has_lines(&reference) => {
+                self.problem(
+                    key,
+                    "this looks like the secret itself, where its file, variable or credential is named",
+                );
+                None
+            }
             RawSecret::Value(value) if is_masked(&value) => {
                 self.problem(key, "this stands where a secret is not shown: write the secret itself");
                 None
@@ -507,6 +515,14 @@ impl Resolver<'_> {
 
     fn warning(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(Problem::at(key, self.layers.origin(key), message));
+    }
+}
+
+/// No name has more than one line, but a key has.
+fn has_lines(reference: &SecretReference) -> bool {
+    match reference {
+        SecretReference::File(path) => path.to_string_lossy().contains('\n'),
+        SecretReference::Env(name) | SecretReference::Credential(name) => name.contains('\n'),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The configuration as a whole: layers, problems, defaults, and what is never printed.
 
+mod rich;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

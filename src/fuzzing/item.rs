@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     config::ClientStatePolicy,
-    delivery::quarantine::{reconsider::reconsider, visit::Kept},
+    delivery::quarantine::{
+        reconsider::{Judges, reconsider},
+        visit::Kept,
+    },
     envelope::{Router, routing::Template},
     notification::{Batch, DEPTH_MAX, mask::masked},
     verify::Verifier,
@@ -40,7 +43,8 @@ fn check_neighbours(text: &str) {
 fn check_release(text: &str, is_one: bool) {
     let kept = Kept { body: text.to_owned().into(), ..Kept::default() };
     let router = Router::new(Template::default(), ClientStatePolicy::Keep);
-    if let Ok(envelope) = reconsider(&kept, &Verifier::new(&table()), &router) {
+    if let Ok(envelope) = reconsider(&kept, &Judges { verifier: Verifier::new(&table()), rich: None, router })
+    {
         assert!(is_one, "released is what is no item");
         assert_eq!(envelope.body, kept.body);
         let said = Members::of(text).and_then(|members| members.string("clientState"));

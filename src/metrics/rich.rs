@@ -34,6 +34,7 @@ pub struct Rich {
     ids: Mutex<HashSet<String>>,
     uses: Family<Labels, Counter>,
     last_use: Family<Labels, Gauge>,
+    certificate_not_after: Family<Labels, Gauge>,
 }
 
 /// How often and when a decryption key was of use.
@@ -64,6 +65,10 @@ impl Rich {
         r.register("decryption_key_uses", "Resource data opened with a key", uses.clone());
         let help = "When a key was last of use, unix time; 0 if it never was";
         r.register_with_unit("decryption_key_last_use_timestamp", help, Unit::Seconds, last_use.clone());
+        let certificate_not_after = Family::default();
+        let help = "End of the certificate that belongs to a key, unix time";
+        let name = "decryption_certificate_not_after_timestamp";
+        r.register_with_unit(name, help, Unit::Seconds, certificate_not_after.clone());
         Self {
             tokens: counters(r, "validation_tokens", "Validation tokens by what was found"),
             decryptions: counters(r, "decryptions", "Resource data that was to be opened"),
@@ -83,6 +88,7 @@ impl Rich {
             ids: Mutex::default(),
             uses,
             last_use,
+            certificate_not_after,
         }
     }
 
@@ -91,16 +97,23 @@ impl Rich {
         self.signing_keys_fetched.set(unix(now));
     }
 
-    /// These are the decryption keys from now on: new ones stand at 0, and what is gone is shown no more.
-    pub fn adopt<'a>(&self, ids: impl Iterator<Item = &'a str>) {
+    /// These are the decryption keys from now on, with the end of their certificates where they name one: new ones stand
+    /// at 0, and what is gone is shown no more.
+    pub fn adopt<'a>(&self, keys: impl Iterator<Item = (&'a str, Option<i64>)>) {
         let mut shown = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        let ids: HashSet<String> = ids.map(str::to_owned).collect();
+        let mut ids = HashSet::new();
+        for (id, not_after) in keys {
+            drop(self.key_use(id));
+            match not_after {
+                Some(end) => drop(self.certificate_not_after.get_or_create(&labels(id)).set(end)),
+                None => drop(self.certificate_not_after.remove(&labels(id))),
+            }
+            ids.insert(id.to_owned());
+        }
         for gone in shown.difference(&ids) {
             self.uses.remove(&labels(gone));
             self.last_use.remove(&labels(gone));
-        }
-        for id in &ids {
-            drop(self.key_use(id));
+            self.certificate_not_after.remove(&labels(gone));
         }
         *shown = ids;
     }

@@ -13,6 +13,7 @@ use crate::{
     delivery::{Delivery, State as Broker, spool::State as Spool},
     listener::tls::Served,
     metrics::Metrics,
+    webhook::Webhook,
 };
 
 /// Where the line comes from.
@@ -22,6 +23,7 @@ pub(super) struct View {
     pub(super) metrics: Arc<Metrics>,
     /// None when a proxy terminates TLS.
     pub(super) served: Option<Arc<Served>>,
+    pub(super) webhook: Arc<Webhook>,
     pub(super) news: watch::Receiver<News>,
 }
 
@@ -34,6 +36,7 @@ struct Standing {
     items: i64,
     oldest: Option<Duration>,
     certificate: Certificate,
+    tokens: Tokens,
     is_reload_refused: bool,
 }
 
@@ -48,6 +51,17 @@ enum Certificate {
     Expired,
     /// It has so long to go.
     Ends(Duration),
+}
+
+/// The keys that tokens of resource data are signed with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Tokens {
+    /// They are there, or nobody needs them.
+    Fine,
+    /// The last try to fetch them has failed: those of before are used.
+    Stale,
+    /// There is none: what bears resource data is answered 503.
+    Unchecked,
 }
 
 impl View {
@@ -65,9 +79,18 @@ impl View {
             items: self.metrics.spool_items.get(),
             oldest: (oldest > 0).then(|| since(oldest)),
             certificate: self.certificate(),
+            tokens: self.tokens(),
             is_reload_refused: self.news.borrow().last_reload.as_ref().is_some_and(|last| !last.is_taken()),
         };
         standing.to_string()
+    }
+
+    fn tokens(&self) -> Tokens {
+        match self.webhook.rich().map(|rich| rich.signing_keys) {
+            Some(keys) if keys.failing && keys.known == 0 => Tokens::Unchecked,
+            Some(keys) if keys.failing => Tokens::Stale,
+            Some(_) | None => Tokens::Fine,
+        }
     }
 
     fn certificate(&self) -> Certificate {
@@ -97,6 +120,11 @@ impl fmt::Display for Standing {
             Certificate::None => f.write_str("; NO CERTIFICATE yet")?,
             Certificate::Expired => f.write_str("; certificate EXPIRED")?,
             Certificate::Ends(left) => write!(f, "; certificate ends in {}", rounded(left))?,
+        }
+        match self.tokens {
+            Tokens::Fine => {}
+            Tokens::Stale => f.write_str("; signing keys cannot be fetched, old ones are used")?,
+            Tokens::Unchecked => f.write_str("; NO SIGNING KEYS, resource data is answered 503")?,
         }
         if self.is_reload_refused {
             f.write_str("; last reload REFUSED, see the log")?;
@@ -141,6 +169,7 @@ mod tests {
             items: 0,
             oldest: None,
             certificate: Certificate::Ends(Duration::from_secs(63 * 86_400 + 5)),
+            tokens: Tokens::Fine,
             is_reload_refused: false,
         };
         change(&mut standing);
@@ -171,5 +200,14 @@ mod tests {
             "broker up; spool BROKEN; NO CERTIFICATE yet",
         );
         check(|it| it.certificate = Certificate::Off, "broker up; spool empty");
+        check(
+            |it| (it.certificate, it.tokens) = (Certificate::Off, Tokens::Stale),
+            "broker up; spool empty; signing keys cannot be fetched, old ones are used",
+        );
+        check(
+            |it| (it.tokens, it.is_reload_refused) = (Tokens::Unchecked, true),
+            "broker up; spool empty; certificate ends in 63 days; NO SIGNING KEYS, resource data is answered 503; \
+             last reload REFUSED, see the log",
+        );
     }
 }

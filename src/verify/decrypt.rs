@@ -55,7 +55,7 @@ impl PrivateKey {
         let key = match &der {
             PrivateKeyDer::Pkcs8(pkcs8) => PrivateDecryptingKey::from_pkcs8(pkcs8.secret_pkcs8_der()).ok(),
             PrivateKeyDer::Pkcs1(pkcs1) => from_pkcs1(pkcs1.secret_pkcs1_der()),
-            _ => None,
+            PrivateKeyDer::Sec1(_) | _ => None,
         };
         der.zeroize();
         let key = key.ok_or(KeyError::NotRsa)?;

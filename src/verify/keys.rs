@@ -17,7 +17,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::Empty;
-use hyper::{Request, StatusCode, Uri, header::ACCEPT};
+use hyper::{
+    Request, StatusCode, Uri,
+    header::{ACCEPT, DATE},
+};
 use jsonwebtoken::DecodingKey;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +70,7 @@ impl SigningKeys {
     /// [`Rubbish`]; an OpenID configuration holds none itself.
     pub fn read(document: &[u8]) -> Result<Self, Rubbish> {
         match Document::read(document)? {
-            Document::Keys(keys) => Ok(Self::of(&[Published { url: Uri::default(), keys }])),
+            Document::Keys(keys) => Ok(Self::of(&[Published { url: Uri::default(), keys, date: None }])),
             Document::Elsewhere(_) => Err(Rubbish::NoKeys),
         }
     }
@@ -112,6 +115,13 @@ pub struct Shelf {
     begun: u64,
     /// The last one that has ended, counted from 1.
     ended: u64,
+}
+
+impl Shelf {
+    /// Whether the last fetch has not brought all of them.
+    pub fn is_failing(&self) -> bool {
+        self.ended > 0 && !self.is_current
+    }
 }
 
 /// Looks keys up.
@@ -243,6 +253,8 @@ pub struct KeyKeeper {
 struct Published {
     url: Uri,
     keys: Vec<(String, SigningKey)>,
+    /// What time it was there.
+    date: Option<SystemTime>,
 }
 
 /// Why a document brought no keys.
@@ -387,7 +399,8 @@ impl KeyKeeper {
 /// Reads a document, and the key set that it may point at.
 async fn published(client: &Client, url: &Uri) -> Result<Published, FetchError> {
     let astray = || FetchError::Astray(host(url));
-    let keys = match read(client, url).await? {
+    let (document, date) = read(client, url).await?;
+    let keys = match document {
         Document::Keys(keys) => keys,
         Document::Elsewhere(place) => {
             let place: Uri = place.parse().map_err(|_| astray())?;
@@ -395,34 +408,43 @@ async fn published(client: &Client, url: &Uri) -> Result<Published, FetchError> 
                 return Err(astray());
             }
             match read(client, &place).await? {
-                Document::Keys(keys) => keys,
-                Document::Elsewhere(_) => return Err(astray()),
+                (Document::Keys(keys), _) => keys,
+                (Document::Elsewhere(_), _) => return Err(astray()),
             }
         }
     };
-    Ok(Published { url: url.clone(), keys })
+    Ok(Published { url: url.clone(), keys, date })
 }
 
-/// Asks once for what `source` names; how many keys each of its documents brings.
-pub(crate) async fn try_source(source: &KeySource) -> Vec<(Uri, Result<usize, FetchError>)> {
-    let tried = source.documents.iter().map(async |url| {
-        let published = async {
-            let client = Client::https(source.ca_file.clone(), CA_FILE).await?;
-            published(&client, url).await
-        };
-        (url.clone(), published.await.map(|document| document.keys.len()))
-    });
-    join_all(tried).await
+/// What a document says when it is asked once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tried {
+    /// How many keys it brings.
+    pub(crate) keys: usize,
+    /// What time it is there.
+    pub(crate) date: Option<SystemTime>,
 }
 
-async fn read(client: &Client, url: &Uri) -> Result<Document, FetchError> {
+/// Asks once for one of the documents of `source`.
+pub(crate) async fn try_document(source: &KeySource, url: &Uri) -> Result<Tried, FetchError> {
+    let client = Client::https(source.ca_file.clone(), CA_FILE).await?;
+    let Published { keys, date, .. } = published(&client, url).await?;
+    Ok(Tried { keys: keys.len(), date })
+}
+
+/// Also, what time it is there.
+async fn read(client: &Client, url: &Uri) -> Result<(Document, Option<SystemTime>), FetchError> {
     let request = Request::get(url.clone()).header(ACCEPT, "application/json").body(Empty::<Bytes>::new());
     let request = request.map_err(|_| FetchError::Astray(host(url)))?;
     let answer = client.send(request, ANSWER_WITHIN).await?;
     if answer.status() != StatusCode::OK {
         return Err(FetchError::Status { host: host(url), status: answer.status() });
     }
-    Document::read(answer.body()).map_err(|source| FetchError::Rubbish { host: host(url), source })
+    let date =
+        answer.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let document = Document::read(answer.body());
+    let document = document.map_err(|source| FetchError::Rubbish { host: host(url), source })?;
+    Ok((document, date))
 }
 
 fn host(url: &Uri) -> String {

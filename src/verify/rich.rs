@@ -4,6 +4,8 @@
 //! millisecond and contents may be megabytes: both are done on threads of their own, as many at a time as there are
 //! processors, and in turn, so that one large POST does not hold up the others.
 
+pub mod again;
+
 use std::{
     collections::HashSet,
     sync::Arc,
@@ -12,11 +14,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::{
     Authentic, Reason, Refused, Resource, Verified,
+    certificate::Certificate,
     decrypt::{Parcel, Plaintext, PrivateKey, Undecryptable},
     keys::{Keys, NoKeys, Shelf},
     token::{Expectations, TokenFault},
@@ -26,6 +30,7 @@ use crate::{
     config::{self, Deliver},
     deadline::Deadline,
     metrics::{Decryption, KeyUse, Metrics},
+    moment::{rfc3339, serialize_unix},
     notification::{
         id::TenantId,
         sealed::{EncryptedContent, TokenList},
@@ -49,6 +54,8 @@ struct RingKey {
     id: String,
     /// SHA-1 of its certificate, hexadecimal, if that is known.
     thumbprint: Option<String>,
+    /// End of that certificate's validity, unix time.
+    not_after: Option<i64>,
     key: Arc<PrivateKey>,
     uses: KeyUse,
 }
@@ -66,6 +73,41 @@ impl Turns {
         let many = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { free: Arc::new(Semaphore::new(many)), many }
     }
+}
+
+/// What an operator is told of `[rich]`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Overview {
+    /// What consumers get.
+    pub deliver: Deliver,
+    /// Keys for decryption.
+    pub decryption_keys: Vec<KeyOverview>,
+    /// Keys that tokens are signed with.
+    pub signing_keys: SigningKeysOverview,
+}
+
+/// A decryption key.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyOverview {
+    /// `encryptionCertificateId`.
+    pub id: String,
+    /// End of its certificate's validity, if it names one.
+    #[serde(serialize_with = "serialize_unix")]
+    pub not_after: Option<i64>,
+    /// When it was of use last, if it was since the start.
+    #[serde(serialize_with = "serialize_unix")]
+    pub last_used_at: Option<i64>,
+}
+
+/// All signing keys.
+#[derive(Clone, Debug, Serialize)]
+pub struct SigningKeysOverview {
+    /// How many are known.
+    pub known: usize,
+    /// When all documents were read well for the last time.
+    pub fetched_at: Option<String>,
+    /// Whether the last try failed.
+    pub failing: bool,
 }
 
 /// There is no verdict yet, and none in time: Graph should ask again.
@@ -100,7 +142,8 @@ impl Rich {
     pub fn new(config: &config::Rich, keys: Keys, turns: Turns, metrics: Arc<Metrics>) -> Self {
         let ring_key = |key: &config::RichKey| RingKey {
             id: key.id.clone(),
-            thumbprint: key.thumbprint.clone(),
+            thumbprint: key.certificate.as_ref().map(Certificate::thumbprint),
+            not_after: key.not_after(),
             key: Arc::clone(&key.private_key),
             uses: metrics.rich.key_use(&key.id),
         };
@@ -111,6 +154,25 @@ impl Rich {
             keys,
             turns,
             metrics,
+        }
+    }
+
+    /// How it stands with the keys.
+    pub fn overview(&self) -> Overview {
+        let key = |key: &RingKey| KeyOverview {
+            id: key.id.clone(),
+            not_after: key.not_after,
+            last_used_at: Some(key.uses.last()).filter(|last| *last > 0),
+        };
+        let shelf = self.keys.shelf();
+        Overview {
+            deliver: self.deliver,
+            decryption_keys: self.ring.iter().map(key).collect(),
+            signing_keys: SigningKeysOverview {
+                known: shelf.keys.len(),
+                fetched_at: shelf.fetched_at.map(rfc3339),
+                failing: shelf.is_failing(),
+            },
         }
     }
 
@@ -220,15 +282,9 @@ impl Rich {
         }
     }
 
-    /// The key that a content names: by its id, and by its certificate where it has none.
+    /// The key that a content names.
     fn key_of(&self, content: &EncryptedContent<'_>) -> Option<usize> {
-        match (&content.certificate_id, &content.certificate_thumbprint) {
-            (Some(id), _) => self.ring.iter().position(|key| key.id == **id),
-            (None, Some(thumbprint)) => self.ring.iter().position(|key| {
-                key.thumbprint.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(thumbprint))
-            }),
-            (None, None) => None,
-        }
+        self.ring.iter().position(|key| is_for(&key.id, key.thumbprint.as_deref(), content))
     }
 
     async fn done(&self, work: Work) -> Opened {
@@ -304,6 +360,15 @@ impl Vouched {
                 (!is_vouched_for).then_some(Reason::BadToken)
             }
         }
+    }
+}
+
+/// Whether a content names this key: by its id, and by its certificate where it has none.
+fn is_for(id: &str, thumbprint: Option<&str>, content: &EncryptedContent<'_>) -> bool {
+    match (&content.certificate_id, &content.certificate_thumbprint) {
+        (Some(named), _) => id == &**named,
+        (None, Some(named)) => thumbprint.is_some_and(|known| known.eq_ignore_ascii_case(named)),
+        (None, None) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 mod broker;
 mod offline;
 mod public_url;
+mod rich;
 mod terminal;
 
 use std::path::Path;

@@ -21,6 +21,7 @@ mod notifications;
 mod quarantine;
 mod reload;
 mod rich;
+mod rich_cli;
 mod shutdown;
 mod sightings;
 mod soak;

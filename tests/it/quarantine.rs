@@ -2,12 +2,14 @@
 
 use std::process::Output;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::broker::Node;
 use crate::support::daemon::{Daemon, SECRET, run};
 use crate::support::graph::{changed, created, post};
+use crate::support::issuer::{Issuer, OTHER_TENANT, TENANT};
 use crate::support::queue::{Amqp, Queue};
+use crate::support::rich::{self, Recipient, opened, rich};
 
 const OTHER: &str = "a secret that nobody knows";
 
@@ -115,6 +117,68 @@ async fn what_no_queue_wants_stays_in_the_quarantine() {
     let done = check(&quarantine(&daemon, &["release", "--yes"]).await, 1);
     assert!(done.contains("released 0 messages") && done.contains("2 stay: returned"), "{done}");
     eventually_refused(&refused, 3).await;
+}
+
+/// What was vouched for is opened once the key is there; what was not stays, unless somebody answers for it.
+#[tokio::test]
+async fn resource_data_is_released_when_a_token_was_valid_or_somebody_says_so() {
+    let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
+    let [known, forgotten] = ["known", "forgotten"].map(Recipient::generate);
+    let configuration = issuer.trusted(Daemon::configure(), "opened").append(&known.table(files.path()));
+    let (mut daemon, queue, refused) = super::rich::started(configuration).await;
+    let resource = r#"{"id":"1","big":638059995676961317}"#;
+    let [content, other] = [&forgotten, &known].map(|recipient| recipient.seal(resource));
+    let [keyless, tokenless] = [rich("keyless", TENANT, &content), rich("tokenless", TENANT, &other)];
+    let foreign = rich("foreign", "00000000-0000-4000-8000-000000000000", &other);
+    let client = daemon.client();
+    let with = json!([issuer.token(TENANT), issuer.token(OTHER_TENANT)]);
+    assert_eq!(rich::post(&client, std::slice::from_ref(&keyless), &with).await.status, 202);
+    assert_eq!(rich::post(&client, &[tokenless.clone(), foreign], &Value::Null).await.status, 202);
+    eventually_refused(&refused, 3).await;
+
+    let dry = check(&quarantine(&daemon, &["release", "--dry-run"]).await, 0);
+    for words in ["would release 0 ", "1 stay: unknown_key", "1 stay: missing_token", "1 stay: bad_token"] {
+        assert!(dry.contains(words), "{words}: {dry}");
+    }
+    let table = forgotten.table(files.path());
+    daemon.reconfigure(|configuration| configuration.append(&table));
+    let done = check(&quarantine(&daemon, &["release", "--yes"]).await, 0);
+    assert!(done.contains("released 1 message\n") && done.contains("1 stay: missing_token"), "{done}");
+    let message = queue.take(1).await.remove(0);
+    assert_eq!(message.message_id, "keyless");
+    assert_eq!(String::from_utf8_lossy(&message.body), opened(&keyless, &content, resource));
+    assert_eq!(message.header("graphhook-resource-data"), "decrypted");
+    assert!(!message.headers.contains_key("graphhook-reason"));
+
+    eventually_refused(&refused, 2).await;
+    let done = check(&quarantine(&daemon, &["release", "--without-token", "--yes"]).await, 0);
+    assert!(done.contains("released 1 message\n") && done.contains("1 stay: bad_token"), "{done}");
+    let message = queue.take(1).await.remove(0);
+    assert_eq!(message.message_id, "tokenless");
+    assert_eq!(String::from_utf8_lossy(&message.body), opened(&tokenless, &other, resource));
+    eventually_refused(&refused, 1).await;
+    assert_eq!(refused.take(1).await.remove(0).message_id, "foreign");
+}
+
+/// The clientState is looked at first: who had it wrong has not shown a token yet.
+#[tokio::test]
+async fn after_a_wrong_secret_resource_data_still_lacks_its_token() {
+    let (issuer, recipient) = (Issuer::open().await, Recipient::generate("a"));
+    let configuration = issuer.trusted(Daemon::configure(), "sealed");
+    let (mut daemon, queue, refused) =
+        super::rich::started(configuration.client_state("wrong", "a wrong secret")).await;
+    let item = rich("m1", TENANT, &recipient.seal("{}"));
+    let tokens = json!([issuer.token(TENANT)]);
+    assert_eq!(rich::post(&daemon.client(), std::slice::from_ref(&item), &tokens).await.status, 202);
+    eventually_refused(&refused, 1).await;
+    daemon.reconfigure(|configuration| configuration.client_state("right", SECRET));
+    let done = check(&quarantine(&daemon, &["release", "--yes"]).await, 0);
+    assert!(done.contains("released 0 messages") && done.contains("1 stay: missing_token"), "{done}");
+    let done = check(&quarantine(&daemon, &["release", "--without-token", "--yes"]).await, 0);
+    assert!(done.contains("released 1 message\n"), "{done}");
+    let message = queue.take(1).await.remove(0);
+    assert_eq!(message.body, item.as_bytes());
+    assert_eq!(message.header("graphhook-resource-data"), "encrypted");
 }
 
 #[tokio::test]

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::{Daemon, run};
 use crate::support::eventually::eventually;
 use crate::support::graph::{changed, created, post};
+use crate::support::issuer::{Issuer, Key, Manner, TENANT, claims_v2};
 use crate::support::ports;
 use crate::support::process;
+use crate::support::rich::{self, Recipient, rich};
 
 const BOUND: Duration = Duration::from_secs(20);
 
@@ -61,6 +63,76 @@ async fn one_screen_tells_how_the_daemon_is() {
     assert_eq!(json["broker"]["last_error"], Value::Null);
     assert!(json["certificates"][0]["not_after"].as_str().is_some_and(|end| end.ends_with('Z')), "{json}");
     assert_eq!(json["notifications"]["received"], 2);
+    assert_eq!(json["rich"], Value::Null);
+}
+
+#[tokio::test]
+async fn resource_data_has_a_part_of_its_own() {
+    let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
+    let at = files.path();
+    let keygen = ["rich", "keygen", "--id", "new", "--json", "--directory", at.to_str().expect("UTF-8")];
+    let made: Value = serde_json::from_str(&said(&run(&keygen, &[]).await, 0)).expect("JSON");
+    let (key, certificate) = (&made["private_key"], &made["certificate"]);
+    let table = format!(
+        "[[rich.keys]]\nid = \"new\"\nprivate_key = {{ file = {key} }}\ncertificate = {certificate}\n"
+    );
+    let old = Recipient::generate("old");
+    let configuration = issuer.trusted(Daemon::configure(), "opened").append(&table).append(&old.table(at));
+    let (daemon, queue, _) = super::rich::started(configuration).await;
+    let read = async |daemon: &Daemon| -> Value {
+        serde_json::from_str(&said(&status(daemon, &["--json"]).await, 0)).expect("JSON")
+    };
+    let before = read(&daemon).await["rich"].clone();
+    assert_eq!((&before["deliver"], &before["signing_keys"]["known"]), (&json!("opened"), &json!(1)));
+    assert_eq!(
+        before["decryption_keys"],
+        json!([
+            { "id": "new", "not_after": made["not_after"], "last_used_at": null },
+            { "id": "old", "not_after": null, "last_used_at": null },
+        ])
+    );
+    let end = r#"graphhook_decryption_certificate_not_after_timestamp_seconds{key="new"}"#;
+    let ends = daemon.metrics().await;
+    assert_eq!(crate::support::daemon::rfc3339(ends.get(end)), made["not_after"].as_str().expect("a time"));
+    assert_eq!(ends.find(&end.replace("new", "old")), None, "nobody knows its end");
+
+    let client = daemon.client();
+    let item = rich("a", TENANT, &old.seal("{}"));
+    assert_eq!(rich::post(&client, &[item], &json!([issuer.token(TENANT)])).await.status, 202);
+    queue.take(1).await;
+    let screen = said(&status(&daemon, &[]).await, 0);
+    for words in
+        ["resource data  opened; 1 signing keys, fetched ", "key new: not used since", "key old: last used "]
+    {
+        assert!(screen.contains(words), "no {words:?} in\n{screen}");
+    }
+    let after = read(&daemon).await["rich"].clone();
+    assert!(after["decryption_keys"][1]["last_used_at"].is_string(), "{after}");
+    assert_eq!(
+        (&after["signing_keys"]["failing"], &before["signing_keys"]["failing"]),
+        (&json!(false), &json!(false))
+    );
+
+    // A token with a key that is not known is a reason to look, and there is nothing to be had.
+    issuer.behaves(Manner::Answers(500, String::new()));
+    let stranger = Key::generate("stranger");
+    let token = stranger.sign(&stranger.header(), &claims_v2(TENANT));
+    let item = rich("b", TENANT, &old.seal("{}"));
+    assert_eq!(rich::post(&client, &[item], &json!([token])).await.status, 503);
+    let failing = read(&daemon).await["rich"]["signing_keys"].clone();
+    assert_eq!((&failing["failing"], &failing["known"]), (&json!(true), &json!(1)));
+    let screen = said(&status(&daemon, &[]).await, 0);
+    assert!(screen.contains("others cannot be fetched"), "{screen}");
+
+    let text = fs::read_to_string(daemon.directory().join("config.toml")).expect("read");
+    let without = text.replace(&format!("certificate = {certificate}\n"), "").replace("\"old\"", "\"older\"");
+    fs::write(daemon.directory().join("config.toml"), without).expect("written");
+    daemon.signal("HUP");
+    daemon.eventually_logs("configuration reloaded").await;
+    let metrics = daemon.metrics().await;
+    assert_eq!(metrics.find(end), None, "it names no certificate any more");
+    let last = |id: &str| format!("graphhook_decryption_key_last_use_timestamp_seconds{{key=\"{id}\"}}");
+    assert_eq!((metrics.find(&last("old")), metrics.find(&last("older"))), (None, Some(0.0)));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::support::cut::Cut;
 use crate::support::daemon::{CONNECTION_UP, Daemon};
 use crate::support::eventually::eventually_equals;
 use crate::support::graph::{changed, created, post};
+use crate::support::issuer::{Issuer, Manner};
 use crate::support::notify::Ear;
 
 /// Ready at once, with or without a broker; then the line follows what happens.
@@ -49,6 +50,22 @@ async fn the_status_line_follows_what_happens() {
     // No word is said twice, but for the phases: systemd is told of changes.
     let said = &words[..stopping];
     assert!(said.windows(2).all(|two| two[0] != two[1]), "{words:#?}");
+}
+
+/// What keeps resource data from being judged is told where people look first.
+#[tokio::test]
+async fn the_status_line_says_when_tokens_cannot_be_checked() {
+    let (ear, issuer) = (Ear::open(), Issuer::open().await);
+    issuer.behaves(Manner::Answers(500, String::new()));
+    let configuration = issuer.trusted(Daemon::configure().without_broker(), "sealed");
+    let daemon = configuration.env("NOTIFY_SOCKET", ear.path()).start().await;
+    ear.eventually_hears("; NO SIGNING KEYS, resource data is answered 503").await;
+    issuer.behaves(Manner::Serves);
+    daemon.eventually_metric("graphhook_signing_keys", |keys| keys == 1.0).await;
+    eventually_equals("a line without complaint", Some(false), async || {
+        Some(ear.words().last()?.contains("SIGNING KEYS"))
+    })
+    .await;
 }
 
 /// An abstract name is a name as well, and one that leads nowhere is no reason not to serve.

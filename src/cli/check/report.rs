@@ -24,6 +24,7 @@ pub(super) enum Check {
     Spool,
     Tls,
     Acme,
+    Rich,
     Broker,
     PublicUrl,
     Clock,
@@ -31,7 +32,7 @@ pub(super) enum Check {
 
 impl Check {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Configuration,
         Self::Files,
         Self::ClientStates,
@@ -41,6 +42,7 @@ impl Check {
         Self::Spool,
         Self::Tls,
         Self::Acme,
+        Self::Rich,
         Self::Broker,
         Self::PublicUrl,
         Self::Clock,
@@ -57,6 +59,7 @@ impl Check {
             Self::Spool => "spool",
             Self::Tls => "tls",
             Self::Acme => "acme",
+            Self::Rich => "rich",
             Self::Broker => "broker",
             Self::PublicUrl => "public_url",
             Self::Clock => "clock",

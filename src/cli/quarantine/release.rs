@@ -14,12 +14,15 @@ use crate::{
     delivery::{
         ConnectError,
         quarantine::{
-            reconsider::reconsider,
+            reconsider::{Judges, reconsider},
             visit::{Release, Visit},
         },
     },
     envelope::Router,
-    verify::{Reason, Verifier},
+    verify::{
+        Reason, Verifier,
+        rich::again::{Again, Unvouched},
+    },
 };
 
 #[derive(Args, Debug)]
@@ -30,6 +33,9 @@ pub(in crate::cli) struct Arguments {
     /// Judge so many messages at most [default: all that are there].
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
+    /// Pass on encrypted resource data that no token has vouched for, too. Its clientState and tenant must be right.
+    #[arg(long)]
+    without_token: bool,
     /// Pass on nothing; say what would be.
     #[arg(long)]
     dry_run: bool,
@@ -45,34 +51,50 @@ the exchange as it would have gone then, under the same message_id, and leaves
 the quarantine once the broker has confirmed it. What is still refused stays.
 A daemon may be running.
 
+With [rich], resource data whose token was valid, and whose key was missing, is
+decrypted with the keys of now. If no token was valid, it stays: the tokens are
+gone with their POST. When you know why they were refused, and that it was your
+mistake, --without-token passes on what is genuine without them.
+
 Examples:
   graphhook quarantine release --dry-run
-  graphhook quarantine release --yes";
+  graphhook quarantine release --yes
+  graphhook quarantine release --without-token --dry-run";
 
 #[derive(Default)]
 struct Counted {
     genuine: u64,
     /// In the order of [`Reason::ALL`].
-    refused: [u64; 4],
+    refused: [u64; Reason::ALL.len()],
     returned: u64,
     nacked: u64,
 }
 
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Outcome> {
-    let Arguments { config, limit, dry_run, yes } = arguments;
+    let Arguments { config, limit, without_token, dry_run, yes } = arguments;
     let config = load(config.as_deref(), environment)?;
-    let verifier = Verifier::new(&config.client_states);
-    let router = Router::new(config.broker.routing_key.clone(), config.broker.client_state);
+    let unvouched = if without_token { Unvouched::Passed } else { Unvouched::Refused };
+    let judges = Judges {
+        verifier: Verifier::new(&config.client_states),
+        rich: config.rich.as_ref().map(|rich| Again::new(rich, unvouched)),
+        router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
+    };
     if !dry_run {
-        let what =
-            "This passes on every message of the quarantine that is genuine by the present configuration.";
+        let what = match unvouched {
+            Unvouched::Refused => {
+                "This passes on every message of the quarantine that is genuine by the present configuration."
+            }
+            Unvouched::Passed => {
+                "This passes on every message of the quarantine that knows a secret, also where no token vouches for it."
+            }
+        };
         ask::confirm(what, yes)?;
     }
     let mut visit = Visit::open(&config.broker).await?;
     let mut counted = Counted::default();
     // Not more than were there at the beginning: others come while we work.
     let many = limit.unwrap_or(u32::MAX).min(visit.ready());
-    let worked = work(&mut visit, many, dry_run, &verifier, &router, &mut counted).await;
+    let worked = work(&mut visit, many, dry_run, &judges, &mut counted).await;
     counted.print(dry_run, &mut io::stdout().lock())?;
     worked?;
     visit.close().await?;
@@ -83,13 +105,12 @@ async fn work(
     visit: &mut Visit,
     many: u32,
     dry_run: bool,
-    verifier: &Verifier,
-    router: &Router,
+    judges: &Judges,
     counted: &mut Counted,
 ) -> Result<(), ConnectError> {
     for _ in 0..many {
         let Some(kept) = visit.next().await? else { break };
-        match reconsider(&kept, verifier, router) {
+        match reconsider(&kept, judges) {
             Err(reason) => counted.refuse(reason),
             Ok(_) if dry_run => counted.genuine += 1,
             Ok(envelope) => match visit.release(&kept, &envelope).await? {

@@ -23,6 +23,7 @@ pub(super) struct Status {
     pub(super) certificates: Vec<Certificate>,
     pub(super) acme: Vec<Domain>,
     pub(super) subscriptions: Option<Subscriptions>,
+    pub(super) rich: Option<Rich>,
     pub(super) last_reload: Option<Reload>,
 }
 
@@ -120,6 +121,31 @@ pub(super) struct Subscription {
     pub(super) silent: bool,
     pub(super) ending: bool,
     pub(super) ended: bool,
+}
+
+/// What becomes of resource data.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Rich {
+    pub(super) deliver: String,
+    pub(super) decryption_keys: Vec<DecryptionKey>,
+    pub(super) signing_keys: SigningKeys,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct DecryptionKey {
+    pub(super) id: String,
+    pub(super) not_after: Option<Moment>,
+    pub(super) last_used_at: Option<Moment>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SigningKeys {
+    pub(super) known: u64,
+    pub(super) fetched_at: Option<Moment>,
+    pub(super) failing: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::answer::{
-    Books, Broker, Certificate, Config, Domain, Graph, Moment, Reload, Spool, Status, Subscription,
-    Subscriptions,
+    Books, Broker, Certificate, Config, DecryptionKey, Domain, Graph, Moment, Reload, Rich, SigningKeys,
+    Spool, Status, Subscription, Subscriptions,
 };
 use crate::{
     cli::{check::WARNED_BEFORE, words},
@@ -55,6 +55,9 @@ impl Screen {
         screen.certificates(&status.certificates, &status.acme);
         if let Some(subscriptions) = &status.subscriptions {
             screen.subscriptions(subscriptions);
+        }
+        if let Some(rich) = &status.rich {
+            screen.rich(rich);
         }
         screen.config(&status.config, status.last_reload.as_ref());
         screen
@@ -231,6 +234,49 @@ impl Screen {
         }
         let name = client_state.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         self.line("", Tone::Odd, format!("{id}{name}: {}", facts.join(", ")));
+    }
+
+    fn rich(&mut self, Rich { deliver, decryption_keys, signing_keys }: &Rich) {
+        let SigningKeys { known, fetched_at, failing } = signing_keys;
+        let fetched = fetched_at.map(|at| format!(", fetched {} ago", self.ago(at))).unwrap_or_default();
+        let (tone, words) = match (failing, known) {
+            (false, 0) => (Tone::Odd, "no signing keys yet".to_owned()),
+            (false, _) => (Tone::Good, format!("{known} signing keys{fetched}")),
+            (true, 0) => (Tone::Bad, "NO SIGNING KEYS: it is answered 503".to_owned()),
+            (true, _) => (Tone::Odd, format!("{known} signing keys{fetched}; others cannot be fetched")),
+        };
+        self.line("resource data", tone, format!("{deliver}; {words}"));
+        let mut keys: Vec<_> = decryption_keys.iter().collect();
+        // One without a known end comes last.
+        keys.sort_by_key(|key| (key.not_after.is_none(), key.not_after));
+        for key in keys.iter().take(ROWS_MAX) {
+            self.decryption_key(key);
+        }
+        if keys.len() > ROWS_MAX {
+            self.line(
+                "",
+                Tone::Plain,
+                format!("and {} more: graphhook status --json", keys.len() - ROWS_MAX),
+            );
+        }
+    }
+
+    /// One that has ended opens what it did before: it is no alarm.
+    fn decryption_key(&mut self, DecryptionKey { id, not_after, last_used_at }: &DecryptionKey) {
+        let used = last_used_at.map_or_else(
+            || "not used since the start".to_owned(),
+            |at| format!("last used {} ago", self.ago(at)),
+        );
+        let left = not_after.map(|end| end.0.duration_since(self.now).unwrap_or_default());
+        let (tone, end) = match left {
+            None => (Tone::Plain, String::new()),
+            Some(Duration::ZERO) => (Tone::Odd, ", certificate ended".to_owned()),
+            Some(left) => {
+                let tone = if left < WARNED_BEFORE { Tone::Odd } else { Tone::Plain };
+                (tone, format!(", certificate ends in {} days", left.as_secs() / DAY))
+            }
+        };
+        self.line("", tone, format!("key {id}: {used}{end}"));
     }
 
     fn config(&mut self, Config { hash, warnings }: &Config, last_reload: Option<&Reload>) {

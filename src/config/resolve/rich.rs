@@ -2,10 +2,7 @@
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use hyper::Uri;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::{
     super::{
@@ -14,7 +11,7 @@ use super::{
     },
     Resolver,
 };
-use crate::verify::{Expectations, decrypt::PrivateKey, keys::KeySource};
+use crate::verify::{Expectations, certificate::Certificate, decrypt::PrivateKey, keys::KeySource};
 
 /// What differs from cloud to cloud. Issuers of version 1.0 and 2.0
 /// (<https://learn.microsoft.com/answers/questions/1190472>), and the identity platform's OpenID configurations.
@@ -161,32 +158,24 @@ impl Resolver<'_> {
                     continue;
                 }
             };
-            let thumbprint = certificate
-                .as_deref()
-                .and_then(|path| self.thumbprint(&format!("{key}.certificate"), path, &private_key));
-            keys.push(RichKey { id, private_key, certificate, thumbprint });
+            let certificate = certificate
+                .and_then(|path| self.certificate(&format!("{key}.certificate"), &path, &private_key));
+            keys.push(RichKey { id, private_key, certificate });
         }
         keys
     }
 
-    /// SHA-1 of the certificate, if it is one for this key.
-    fn thumbprint(&mut self, key: &str, path: &Path, private_key: &PrivateKey) -> Option<String> {
+    /// The certificate in a file, if it is one for this key.
+    fn certificate(&mut self, key: &str, path: &Path, private_key: &PrivateKey) -> Option<Certificate> {
         let text = self.file(key, Some(path))?;
-        let Ok(der) = CertificateDer::from_pem_slice(text.as_bytes()) else {
-            self.problem(key, format!("{}: no certificate in PEM", path.display()));
-            return None;
-        };
-        match X509Certificate::from_der(&der) {
-            Ok((_, certificate)) if certificate.public_key().raw == private_key.public() => {
-                let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &der);
-                Some(digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect())
-            }
+        match Certificate::from_pem(&text) {
+            Ok(certificate) if certificate.public() == private_key.public() => Some(certificate),
             Ok(_) => {
                 self.problem(key, format!("{}: the certificate of another key", path.display()));
                 None
             }
-            Err(_) => {
-                self.problem(key, format!("{}: no certificate that can be read", path.display()));
+            Err(error) => {
+                self.problem(key, format!("{}: {error}", path.display()));
                 None
             }
         }

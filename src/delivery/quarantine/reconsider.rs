@@ -1,4 +1,4 @@
-//! A second judgement on a refused item, by the table of secrets as it is now. Pure: no I/O, no clock.
+//! A second judgement on a refused item, by the table of secrets and the keys as they are now. Pure: no I/O, no clock.
 
 use std::time::Duration;
 
@@ -8,12 +8,23 @@ use super::visit::Kept;
 use crate::{
     envelope::{
         Envelope, Router,
-        properties::{Arrival, RECEIVED_AT, REQUEST_ID},
+        properties::{Arrival, REASON, RECEIVED_AT, REQUEST_ID},
     },
     moment::at,
     notification::{Batch, id::MessageId},
-    verify::{Reason, Verifier},
+    verify::{Reason, Verifier, rich::again::Again},
 };
+
+/// What refused items are judged by.
+#[derive(Debug)]
+pub struct Judges {
+    /// The table of secrets.
+    pub verifier: Verifier,
+    /// Resource data, if it is checked.
+    pub rich: Option<Again>,
+    /// Where what is genuine goes.
+    pub router: Router,
+}
 
 /// The envelope of an item that is genuine after all: as if it had been believed when it came, with the id, the
 /// time and the request that it had then.
@@ -21,7 +32,8 @@ use crate::{
 /// # Errors
 ///
 /// The [`Reason`] why it is still refused.
-pub fn reconsider(kept: &Kept, verifier: &Verifier, router: &Router) -> Result<Envelope, Reason> {
+pub fn reconsider(kept: &Kept, judges: &Judges) -> Result<Envelope, Reason> {
+    let Judges { verifier, rich, router } = judges;
     // The same door as for everybody else: a POST of one item.
     let body = Bytes::from([b"{\"value\":[", &kept.body[..], b"]}"].concat());
     let batch = Batch::parse(&body, 1).map_err(|_| Reason::Malformed)?;
@@ -29,7 +41,10 @@ pub fn reconsider(kept: &Kept, verifier: &Verifier, router: &Router) -> Result<E
         // The quotation marks and brackets around it mean something else than they should.
         return Err(Reason::Malformed);
     }
-    let verified = verifier.verify(batch);
+    let mut verified = verifier.verify(batch);
+    if let Some(rich) = rich {
+        verified = rich.judge(verified, &body, earlier(kept));
+    }
     if let Some(refused) = verified.refused().first() {
         return Err(refused.reason);
     }
@@ -49,6 +64,12 @@ pub fn reconsider(kept: &Kept, verifier: &Verifier, router: &Router) -> Result<E
         }
     }
     Ok(envelope)
+}
+
+/// Why it was refused, as its message says.
+fn earlier(kept: &Kept) -> Option<Reason> {
+    let (_, word) = kept.headers.iter().find(|(name, _)| name == REASON)?;
+    Reason::ALL.into_iter().find(|reason| reason.as_str() == word)
 }
 
 /// For what the message does not say itself.
@@ -95,7 +116,7 @@ mod tests {
         };
         let router =
             Router::new(Template::parse("{kind}.{change}").expect("a template"), ClientStatePolicy::Keep);
-        reconsider(kept, &Verifier::new(&[entry]), &router)
+        reconsider(kept, &Judges { verifier: Verifier::new(&[entry]), rich: None, router })
     }
 
     #[test]

@@ -27,8 +27,13 @@ impl Recipient {
     /// One with a new key.
     pub fn generate(id: &str) -> Self {
         let der = BASE64_STANDARD.encode(Key::generate(id).pkcs8());
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n");
-        Self { id: id.to_owned(), public: PrivateKey::from_pem(&pem).expect("a key").public().into(), pem }
+        Self::read(id, &format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"))
+    }
+
+    /// One with this key, in PEM.
+    pub fn read(id: &str, pem: &str) -> Self {
+        let public = PrivateKey::from_pem(pem).expect("a key").public().into();
+        Self { id: id.to_owned(), pem: pem.to_owned(), public }
     }
 
     /// Writes the key into a directory; returns the table of the configuration that names it.

@@ -124,6 +124,46 @@ fn a_bad_night_says_what_is_wrong() {
 }
 
 #[test]
+fn resource_data_has_its_keys() {
+    let mut answer = ordinary();
+    answer["rich"] = json!({
+        "deliver": "opened",
+        "decryption_keys": [
+            { "id": "bare", "not_after": null, "last_used_at": null },
+            { "id": "new", "not_after": "2028-11-21T03:00:00Z", "last_used_at": "2026-11-22T02:59:00Z" },
+            { "id": "old", "not_after": "2026-11-22T02:00:00Z", "last_used_at": "2026-11-21T03:00:00Z" },
+        ],
+        "signing_keys": { "known": 7, "fetched_at": "2026-11-22T00:00:00Z", "failing": false },
+    });
+    let expected = "\
+resource data  opened; 7 signing keys, fetched 3 h ago
+               key old: last used 1 day ago, certificate ended
+               key new: last used 1 min ago, certificate ends in 730 days
+               key bare: not used since the start
+";
+    assert!(shown(&answer).contains(expected), "{}", shown(&answer));
+    assert!(include_str!("../../../../docs/status.md").contains(expected));
+    let more = json!({ "id": "soon", "not_after": "2026-11-28T03:00:00Z" });
+    answer["rich"]["decryption_keys"].as_array_mut().expect("keys").push(more);
+    answer["rich"]["signing_keys"]["failing"] = json!(true);
+    let text = shown(&answer);
+    for words in [
+        "7 signing keys, fetched 3 h ago; others cannot be fetched\n",
+        "key soon: not used since the start, certificate ends in 6 days\n",
+        "and 1 more: graphhook status --json\n",
+    ] {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
+    answer["rich"]["signing_keys"] = json!({ "known": 0, "fetched_at": null, "failing": true });
+    assert!(shown(&answer).contains("opened; NO SIGNING KEYS: it is answered 503\n"));
+    answer["rich"]["signing_keys"]["failing"] = json!(false);
+    assert!(shown(&answer).contains("opened; no signing keys yet\n"));
+    answer["rich"] = json!({ "deliver": "sealed" });
+    assert!(shown(&answer).contains("sealed; no signing keys yet\nlast reload"));
+    assert!(!shown(&ordinary()).contains("resource data"));
+}
+
+#[test]
 fn an_older_daemon_says_less() {
     let text = shown(&json!({ "version": "0.0.9", "ready": true }));
     assert!(text.starts_with("graphhook      0.0.9\n               ready\n"), "{text}");

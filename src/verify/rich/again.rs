@@ -1,0 +1,179 @@
+//! A second judgement on items with resource data, when the tokens of their POST are gone. Pure: no I/O, no clock.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{is_for, is_sealed};
+use crate::{
+    config::{self, Deliver},
+    verify::{
+        Authentic, Reason, Resource, Verified,
+        decrypt::{Parcel, PrivateKey},
+    },
+};
+
+/// Judges by `[rich]` once more.
+#[derive(Debug)]
+pub struct Again {
+    tenants: HashSet<String>,
+    deliver: Deliver,
+    ring: Vec<(String, Option<String>, Arc<PrivateKey>)>,
+    unvouched: Unvouched,
+}
+
+/// What becomes of items that no token has ever vouched for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unvouched {
+    /// They stay refused: who knows a clientState could have made them up.
+    Refused,
+    /// Somebody answers for them.
+    Passed,
+}
+
+impl Again {
+    /// A judge of this configuration.
+    pub fn new(config: &config::Rich, unvouched: Unvouched) -> Self {
+        let key = |key: &config::RichKey| {
+            let thumbprint = key.certificate.as_ref().map(|certificate| certificate.thumbprint());
+            (key.id.clone(), thumbprint, Arc::clone(&key.private_key))
+        };
+        Self {
+            tenants: config.expectations.tenants.clone(),
+            deliver: config.deliver,
+            ring: config.keys.iter().map(key).collect(),
+            unvouched,
+        }
+    }
+
+    /// Judges the items that have resource data, and leaves the others as they are. `earlier` is why they were refused
+    /// before, `body` what they were read from.
+    pub fn judge<'a>(
+        &self,
+        mut verified: Verified<'a>,
+        body: &Bytes,
+        earlier: Option<Reason>,
+    ) -> Verified<'a> {
+        let mut refusals = Vec::with_capacity(verified.authentic.len());
+        for item in &mut verified.authentic {
+            refusals.push(self.item(item, body, earlier).err());
+        }
+        let mut refusals = refusals.into_iter();
+        verified.refuse(|_| refusals.next().flatten())
+    }
+
+    fn item(&self, item: &mut Authentic<'_>, body: &Bytes, earlier: Option<Reason>) -> Result<(), Reason> {
+        if !is_sealed(item) {
+            return Ok(());
+        }
+        let tenant = item.notification.tenant_id.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if !self.tenants.contains(&tenant) {
+            return Err(Reason::BadToken);
+        }
+        match (self.unvouched, why_unvouched(earlier)) {
+            (Unvouched::Refused, Some(reason)) => return Err(reason),
+            (Unvouched::Passed, Some(_)) | (_, None) => {}
+        }
+        match self.deliver {
+            Deliver::Sealed => Ok(()),
+            Deliver::Opened => self.open(item, body),
+        }
+    }
+
+    fn open(&self, item: &mut Authentic<'_>, body: &Bytes) -> Result<(), Reason> {
+        let content = item.notification.sealed.and_then(|sealed| sealed.read());
+        let content = content.ok_or(Reason::Undecryptable)?;
+        let key = self.ring.iter().find(|(id, thumbprint, _)| is_for(id, thumbprint.as_deref(), &content));
+        let (.., key) = key.ok_or(Reason::UnknownKey)?;
+        let opened = Parcel::of(&content, body).and_then(|parcel| parcel.open(key));
+        item.resource = Resource::Opened(opened.map_err(|_| Reason::Undecryptable)?);
+        Ok(())
+    }
+}
+
+/// Decryption comes after the tokens, and the clientState before them: the reason of then tells whether one was valid.
+fn why_unvouched(earlier: Option<Reason>) -> Option<Reason> {
+    match earlier {
+        Some(Reason::UnknownKey | Reason::Undecryptable) => None,
+        Some(Reason::BadToken) => Some(Reason::BadToken),
+        Some(
+            Reason::Malformed
+            | Reason::Missing
+            | Reason::UnknownSubscription
+            | Reason::Mismatch
+            | Reason::MissingToken,
+        )
+        | None => Some(Reason::MissingToken),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{ClientState, Environment, load_text},
+        notification::Batch,
+        secret::Secret,
+        verify::Verifier,
+    };
+
+    const TENANT: &str = "8afd02d6-ebdd-4270-a515-c749898ea5c5";
+
+    /// What becomes of an item with these members, with `deliver = "sealed"`.
+    fn judged(members: &str, unvouched: Unvouched, earlier: Option<Reason>) -> Result<(), Reason> {
+        let text = format!(
+            "[rich]\ndeliver = \"sealed\"\napp_ids = [\"{TENANT}\"]\ntenants = [\"{TENANT}\"]\n\
+             [[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n"
+        );
+        let config = load_text("x", &text, &Environment::default()).expect("right").config;
+        let entry =
+            ClientState { secret: Secret::new("hunter2".to_owned()), ..config.client_states[0].clone() };
+        let item = format!(r#"{{"subscriptionId":"s","clientState":"hunter2",{members}}}"#);
+        let body = Bytes::from(format!(r#"{{"value":[{item}]}}"#));
+        let verified = Verifier::new(&[entry]).verify(Batch::parse(&body, 1).expect("a batch"));
+        let again = Again::new(&config.rich.expect("it is checked"), unvouched);
+        let verified = again.judge(verified, &body, earlier);
+        assert_eq!(verified.len(), 1);
+        verified.refused().first().map_or(Ok(()), |refused| Err(refused.reason))
+    }
+
+    #[test]
+    fn the_reason_of_then_tells_whether_a_token_was_valid() {
+        let sealed = format!(r#""tenantId":"{}","encryptedContent":{{}}"#, TENANT.to_uppercase());
+        let known = |reason| match reason {
+            Reason::UnknownKey | Reason::Undecryptable => Ok(()),
+            Reason::BadToken => Err(Reason::BadToken),
+            Reason::Malformed
+            | Reason::Missing
+            | Reason::UnknownSubscription
+            | Reason::Mismatch
+            | Reason::MissingToken => Err(Reason::MissingToken),
+        };
+        for reason in Reason::ALL {
+            let expected = known(reason);
+            assert_eq!(judged(&sealed, Unvouched::Refused, Some(reason)), expected, "{reason:?}");
+            assert_eq!(judged(&sealed, Unvouched::Passed, Some(reason)), Ok(()), "{reason:?}");
+        }
+        assert_eq!(judged(&sealed, Unvouched::Refused, None), Err(Reason::MissingToken));
+    }
+
+    #[test]
+    fn a_tenant_that_is_not_ours_stays_out_in_any_case() {
+        for sealed in [r#""tenantId":"x","encryptedContent":{}"#, r#""encryptedContent":{}"#] {
+            for reason in Reason::ALL {
+                assert_eq!(
+                    judged(sealed, Unvouched::Passed, Some(reason)),
+                    Err(Reason::BadToken),
+                    "{reason:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_resource_data_needs_no_token() {
+        for plain in [r#""tenantId":"x""#, r#""tenantId":"x","encryptedContent":null"#] {
+            assert_eq!(judged(plain, Unvouched::Refused, Some(Reason::Mismatch)), Ok(()));
+        }
+    }
+}
