@@ -228,7 +228,7 @@ impl<'a> Notification<'a> {
             lifecycle_event: item.lifecycle_event.words(),
             resource: item.resource.words(),
             resource_type: data.odata_type.words(),
-            sealed: Sealed::of(&item.encrypted_content),
+            sealed: Sealed::of(&item.encrypted_content, &item.decrypted_content),
             fingerprint: fingerprint(&item, &data),
             client_state_texts: item.client_state.earlier.into_iter().chain(item.client_state.raw).collect(),
         }

@@ -15,7 +15,8 @@ pub struct Sealed<'a> {
     pub name: &'a str,
     /// Its value.
     pub value: &'a str,
-    is_repeated: bool,
+    /// It stands there twice, or what is to stand in its place once it is opened is there already.
+    is_ambiguous: bool,
 }
 
 /// What an `encryptedContent` holds, still in base64. Its texts are parts of the item's, unless they hold escapes.
@@ -52,15 +53,15 @@ pub enum TokenList<'a> {
 pub const TOKENS_MAX: usize = 1_000;
 
 impl<'a> Sealed<'a> {
-    pub(super) fn of(member: &Member<'a>) -> Option<Self> {
+    pub(super) fn of(member: &Member<'a>, opened: &Member<'a>) -> Option<Self> {
         let (name, value) = (member.name?, member.raw.filter(|_| member.is_present())?);
-        Some(Self { name, value, is_repeated: !member.earlier.is_empty() })
+        Some(Self { name, value, is_ambiguous: !member.earlier.is_empty() || opened.name.is_some() })
     }
 
     /// Takes it apart. `None` when something is missing or of the wrong type, or when it cannot be told which of several
     /// values is meant.
     pub fn read(&self) -> Option<EncryptedContent<'a>> {
-        if self.is_repeated || !self.value.starts_with('{') {
+        if self.is_ambiguous || !self.value.starts_with('{') {
             return None;
         }
         let content: wire::Content<'a> = serde_json::from_str(self.value).ok()?;

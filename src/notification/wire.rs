@@ -96,6 +96,7 @@ keeps!(Item {
     resource: "resource",
     resource_data: "resourceData",
     encrypted_content: "encryptedContent",
+    decrypted_content: "decryptedContent",
 });
 
 keeps!(ResourceData {

@@ -8,6 +8,8 @@ use crate::support::broker::Node;
 use crate::support::cut::Cut;
 use crate::support::daemon::{CONNECTION_UP, Daemon};
 use crate::support::graph::{created, post};
+use crate::support::issuer::Issuer;
+use crate::support::rich::Recipient;
 use crate::support::scripted::{Action, Scripted};
 
 /// Type and labels of a metric.
@@ -15,7 +17,10 @@ type Shape = (String, BTreeSet<String>);
 
 #[tokio::test]
 async fn the_page_names_what_a_fresh_daemon_shows_and_nothing_else() {
-    let daemon = Daemon::configure().start().await;
+    // With keys for decryption: each has series of its own.
+    let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
+    let keys = Recipient::generate("2026-11").table(files.path());
+    let daemon = issuer.trusted(Daemon::configure(), "opened").append(&keys).start().await;
     let (status, page) = daemon.get_admin("/metrics").await;
     assert_eq!(status, 200);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");

@@ -26,6 +26,7 @@ files_have_the_owners_and_modes_they_need() {
     is "$(owner_and_mode /etc/graphhook)" 'root:graphhook 750'
     is "$(owner_and_mode /etc/graphhook/tls)" 'root:graphhook 750'
     is "$(owner_and_mode /etc/graphhook/secrets)" 'root:graphhook 750'
+    is "$(owner_and_mode /etc/graphhook/rich)" 'root:graphhook 750'
     is "$(owner_and_mode /etc/graphhook/config.toml)" 'root:graphhook 640'
     is "$(dpkg-query -W -f '${Conffiles}' graphhook | wc -w)" 2
     for file in /usr/lib/systemd/system/graphhook.{service,socket} /usr/share/graphhook/graph-addresses.txt \

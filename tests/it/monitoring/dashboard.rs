@@ -42,6 +42,7 @@ fn panels_have_titles_and_places_of_their_own() {
         "Promise",
         "Traffic",
         "Verdicts",
+        "Resource data",
         "Broker",
         "Spool",
         "TLS and connections",

@@ -2,10 +2,15 @@
 
 use super::{DASHBOARD, RULES};
 use crate::support::daemon::{Daemon, Metrics};
+use crate::support::issuer::Issuer;
+use crate::support::rich::Recipient;
 
 #[tokio::test]
 async fn every_series_that_rules_and_dashboard_ask_for_is_there_from_the_start() {
-    let daemon = Daemon::configure().connected().await;
+    // With a key for decryption, which has series of its own.
+    let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
+    let keys = Recipient::generate("2026-11").table(files.path());
+    let daemon = issuer.trusted(Daemon::configure(), "opened").append(&keys).connected().await;
     let metrics = daemon.metrics().await;
     // In JSON, quotes inside of strings are escaped.
     let wanted = selectors(RULES).into_iter().chain(selectors(&DASHBOARD.replace("\\\"", "\"")));
