@@ -139,11 +139,11 @@ fn rewritten(raw: &str, mut edits: Vec<Edit<'_>>) -> Bytes {
     let mut body = Zeroizing::new(Vec::with_capacity(raw.len() + grown));
     let mut rest = 0;
     for Edit { from, until, to } in edits {
-        body.extend_from_slice(raw[rest..from].as_bytes());
+        body.extend_from_slice(&raw.as_bytes()[rest..from]);
         body.extend_from_slice(to.as_bytes());
         rest = until;
     }
-    body.extend_from_slice(raw[rest..].as_bytes());
+    body.extend_from_slice(&raw.as_bytes()[rest..]);
     Bytes::from_owner(body)
 }
 
