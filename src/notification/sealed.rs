@@ -52,9 +52,11 @@ pub enum TokenList<'a> {
 pub const TOKENS_MAX: usize = 1_000;
 
 impl<'a> Sealed<'a> {
+    /// Of several values one that is not null is enough: there are parsers that take the first.
     pub(super) fn of(member: &Member<'a>) -> Option<Self> {
-        let (name, value) = (member.name?, member.raw.filter(|_| member.is_present())?);
-        Some(Self { name, value, is_repeated: !member.earlier.is_empty() })
+        let (name, value) = (member.name?, member.raw?);
+        let is_there = member.is_present() || member.earlier.iter().any(|value| *value != "null");
+        is_there.then_some(Self { name, value, is_repeated: !member.earlier.is_empty() })
     }
 
     /// Takes it apart. `None` when something is missing or of the wrong type, or when it cannot be told which of several
@@ -123,3 +125,6 @@ impl fmt::Debug for TokenList<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
