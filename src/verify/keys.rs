@@ -304,7 +304,19 @@ impl KeyKeeper {
                 }
                 continue;
             };
-            let next = match self.fetch(&source).await {
+            let mut told = self.source.clone();
+            let fetched = tokio::select! {
+                fetched = self.fetch(&source) => fetched,
+                // Whoever hangs does not keep us from asking the next. Who waits for this fetch waits for that one.
+                changed = told.changed() => match changed {
+                    Ok(()) => {
+                        backoff.reset();
+                        continue;
+                    }
+                    Err(_) => return std::future::pending().await,
+                },
+            };
+            let next = match fetched {
                 true => {
                     backoff.reset();
                     jittered(source.refresh_after)
