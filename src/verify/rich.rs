@@ -235,9 +235,11 @@ impl Rich {
         // One that we have not is looked for as long as one that we have: with some other.
         let Some(with) = self.ring.get(key.unwrap_or_default()) else { return Opened::NoKey };
         let with = Arc::clone(&with.key);
-        let _turn = self.turns.free.acquire().await.expect("nobody closes it");
+        let turn = Arc::clone(&self.turns.free).acquire_owned().await.expect("nobody closes it");
         let metrics = Arc::clone(&self.metrics);
         let opened = off_thread(move || {
+            // Until the end, even if nobody waits for it any more.
+            let _turn = turn;
             let begun = Instant::now();
             let opened = parcel.open(&with);
             metrics.rich.decryption_duration.observe(begun.elapsed().as_secs_f64());
@@ -316,3 +318,6 @@ impl<'a> Verified<'a> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;
