@@ -53,9 +53,12 @@ pub enum TokenList<'a> {
 pub const TOKENS_MAX: usize = 1_000;
 
 impl<'a> Sealed<'a> {
+    /// Of several values one that is not null is enough: there are parsers that take the first.
     pub(super) fn of(member: &Member<'a>, opened: &Member<'a>) -> Option<Self> {
-        let (name, value) = (member.name?, member.raw.filter(|_| member.is_present())?);
-        Some(Self { name, value, is_ambiguous: !member.earlier.is_empty() || opened.name.is_some() })
+        let (name, value) = (member.name?, member.raw?);
+        let is_there = member.is_present() || member.earlier.iter().any(|value| *value != "null");
+        let is_ambiguous = !member.earlier.is_empty() || opened.name.is_some();
+        is_there.then_some(Self { name, value, is_ambiguous })
     }
 
     /// Takes it apart. `None` when something is missing or of the wrong type, or when it cannot be told which of several
@@ -124,3 +127,6 @@ impl fmt::Debug for TokenList<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

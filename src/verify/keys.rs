@@ -60,6 +60,10 @@ impl SigningKeys {
         for (kid, key) in documents.iter().flat_map(|document| &document.keys) {
             keys.0.entry(kid.clone()).or_default().push(key.clone());
         }
+        // Documents of version 1.0 name no issuers, and must not widen what is said elsewhere of the same key.
+        for named in keys.0.values_mut().filter(|keys| keys.iter().any(|key| key.issuer.is_some())) {
+            named.retain(|key| key.issuer.is_some());
+        }
         keys
     }
 
@@ -312,7 +316,19 @@ impl KeyKeeper {
                 }
                 continue;
             };
-            let next = match self.fetch(&source).await {
+            let mut told = self.source.clone();
+            let fetched = tokio::select! {
+                fetched = self.fetch(&source) => fetched,
+                // Whoever hangs does not keep us from asking the next. Who waits for this fetch waits for that one.
+                changed = told.changed() => match changed {
+                    Ok(()) => {
+                        backoff.reset();
+                        continue;
+                    }
+                    Err(_) => return std::future::pending().await,
+                },
+            };
+            let next = match fetched {
                 true => {
                     backoff.reset();
                     jittered(source.refresh_after)
@@ -460,3 +476,6 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Keys are published a day before they are used: more is hardly ever asked for.
 const ASKED_MAX: u32 = 5;
 const ASKED_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

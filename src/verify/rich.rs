@@ -300,10 +300,11 @@ impl Rich {
         let turn = Arc::clone(&self.turns.free).acquire_owned().await.expect("nobody closes it");
         let metrics = Arc::clone(&self.metrics);
         let opened = off_thread(move || {
+            // Until the end, even if nobody waits for it any more.
+            let _turn = turn;
             let begun = Instant::now();
             let opened = parcel.open(&with);
             metrics.rich.decryption_duration.observe(begun.elapsed().as_secs_f64());
-            drop(turn);
             opened
         });
         match (opened.await, key) {
@@ -388,3 +389,6 @@ impl<'a> Verified<'a> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

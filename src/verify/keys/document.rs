@@ -74,3 +74,6 @@ fn key(text: &str) -> Option<(String, SigningKey)> {
 
 /// As the check of signatures wants it, too.
 const BITS_MIN: usize = 2048;
+
+#[cfg(test)]
+mod tests;

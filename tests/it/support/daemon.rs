@@ -128,6 +128,11 @@ impl Daemon {
         self.configuration.write_into(self.directory.path(), &self.certificates);
     }
 
+    /// What it was told last.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
     /// The daemon's process id.
     pub fn pid(&self) -> u32 {
         self.running.pid

@@ -12,9 +12,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::LOCATION;
 use hyper::{Request, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::certs::Authority;
 use super::daemon::Configuration;
@@ -38,7 +40,7 @@ pub struct Issuer {
 
 struct Shared {
     origin: String,
-    manner: Mutex<Manner>,
+    manner: watch::Sender<Manner>,
     /// The last one signs; all are published.
     keys: Mutex<Vec<Key>>,
     /// Paths that were asked for, in order.
@@ -55,7 +57,9 @@ pub enum Manner {
     Answers(u16, String),
     /// With this key set, and an honest configuration.
     Publishes(String),
-    /// Not at all.
+    /// With a redirect to this URL.
+    Redirects(String),
+    /// Not at all, until it behaves otherwise.
     Hangs,
 }
 
@@ -139,7 +143,7 @@ impl Issuer {
         let site = Site::open(Some(&certificates), |origin| {
             let content = Arc::new(Shared {
                 origin: origin.to_owned(),
-                manner: Mutex::default(),
+                manner: watch::Sender::default(),
                 keys: Mutex::new(vec![Key::generate("key-1")]),
                 asked: Mutex::default(),
             });
@@ -167,7 +171,7 @@ impl Issuer {
 
     /// Answers so from now on.
     pub fn behaves(&self, manner: Manner) {
-        *self.shared.manner.lock().expect("nobody panics with it held") = manner;
+        self.shared.manner.send_replace(manner);
     }
 
     /// The key that signs now.
@@ -223,11 +227,17 @@ impl Content for Shared {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
         self.asked.lock().expect("nobody panics with it held").push(path.clone());
-        let manner = self.manner.lock().expect("nobody panics with it held").clone();
+        let mut manner = self.manner.subscribe();
+        let manner = manner.wait_for(|manner| !matches!(manner, Manner::Hangs)).await;
+        let manner = manner.expect("the sender is ours").clone();
         let configuration = |keys: &str| json!({ "jwks_uri": format!("{}{keys}", self.origin) }).to_string();
         match (manner, path.as_str()) {
-            (Manner::Hangs, _) => std::future::pending().await,
             (Manner::Answers(status, body), _) => answer(status, body),
+            (Manner::Redirects(url), _) => {
+                let mut answer = answer(302, "elsewhere");
+                answer.headers_mut().insert(LOCATION, url.parse().expect("a URL"));
+                answer
+            }
             (_, V1_CONFIGURATION) => answer(200, configuration(V1_KEYS)),
             (_, V2_CONFIGURATION) => answer(200, configuration(V2_KEYS)),
             (Manner::Publishes(keys), V1_KEYS | V2_KEYS) => answer(200, keys),
@@ -235,7 +245,7 @@ impl Content for Shared {
                 let keys: Vec<Value> = self.keys().iter().map(Key::published).collect();
                 answer(200, json!({ "keys": keys }).to_string())
             }
-            (Manner::Serves | Manner::Publishes(_), _) => answer(404, "nothing here"),
+            (Manner::Serves | Manner::Publishes(_) | Manner::Hangs, _) => answer(404, "nothing here"),
         }
     }
 }

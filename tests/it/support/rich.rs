@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use graphhook::verify::decrypt::PrivateKey;
@@ -42,6 +43,17 @@ impl Recipient {
         format!("[[rich.keys]]\nid = {:?}\nprivate_key = {{ file = {path:?} }}\n", self.id)
     }
 
+    /// The same with a certificate; and its thumbprint, SHA-1, hexadecimal.
+    pub fn table_with_certificate(&self, directory: &Path) -> (String, String) {
+        let key = rcgen::KeyPair::from_pem(&self.pem).expect("a key");
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
+        let path = directory.join(format!("{}.cert.pem", self.id));
+        fs::write(&path, certificate.pem()).expect("the certificate can be written");
+        let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, certificate.der());
+        let thumbprint = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+        (format!("{}certificate = {path:?}\n", self.table(directory)), thumbprint)
+    }
+
     /// Writes the key into a directory.
     pub fn write(&self, directory: &Path) -> PathBuf {
         let path = directory.join(format!("{}.key.pem", self.id));
@@ -50,8 +62,8 @@ impl Recipient {
     }
 
     /// An `encryptedContent`.
-    pub fn seal(&self, resource: &str) -> Value {
-        let sealing = seal(resource.as_bytes(), &self.public).expect("an RSA key");
+    pub fn seal(&self, resource: impl AsRef<[u8]>) -> Value {
+        let sealing = seal(resource.as_ref(), &self.public).expect("an RSA key");
         let mut content = serde_json::to_value(sealing).expect("JSON");
         content["encryptionCertificateId"] = json!(self.id);
         content["encryptionCertificateThumbprint"] = json!("4B95353E086AD37196606ACF834A14532F03E6DB");

@@ -114,6 +114,11 @@ impl Configuration {
         self
     }
 
+    /// Takes away all that was added to the end of the file.
+    pub fn without_appended(self) -> Self {
+        Self { appended: String::new(), ..self }
+    }
+
     /// Sets a variable of the daemon's environment, which is otherwise empty.
     pub fn env(mut self, name: &str, value: impl AsRef<Path>) -> Self {
         let value = value.as_ref().display().to_string();
