@@ -52,7 +52,7 @@ fn published(issuers: &[Option<&str>]) -> SigningKeys {
         let Ok(Document::Keys(keys)) = Document::read(json!({ "keys": [key] }).to_string().as_bytes()) else {
             panic!("{key} is a key");
         };
-        Published { url: Uri::default(), keys }
+        Published { url: Uri::default(), keys, date: None }
     });
     SigningKeys::of(&documents.collect::<Vec<_>>())
 }

@@ -43,7 +43,6 @@ fn judge(turns: usize) -> Rich {
                 .to_owned(),
             private_key: Arc::new(PrivateKey::from_pem(pem).expect("a key")),
             certificate: None,
-            thumbprint: None,
         }],
     };
     let metrics = Metrics::new();
