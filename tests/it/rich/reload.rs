@@ -83,6 +83,9 @@ async fn a_source_that_hangs_is_left_at_once() {
     daemon.reconfigure(|configuration| well.trusted(configuration, "sealed"));
     reload_well(&daemon).await;
     daemon.eventually_metric("graphhook_signing_keys", |keys| keys == 1.0).await;
+    // It has not been given up: it was left.
+    let given_up = r#"graphhook_signing_key_fetches_total{result="unanswered"}"#;
+    assert_eq!(daemon.metrics().await.get(given_up), 0.0);
     let item = [rich("n-1", TENANT, &Recipient::generate("2026-11").seal("{}"))];
     check_accepted(&post(&daemon.client(), &item, &json!([well.token(TENANT)])).await);
 }
