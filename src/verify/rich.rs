@@ -316,3 +316,6 @@ impl<'a> Verified<'a> {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;
