@@ -238,6 +238,13 @@ impl<'a> Verified<'a> {
     pub fn refused(&self) -> &[Refused<'a>] {
         &self.refused
     }
+
+    /// Wipes what was decrypted: once it stands in envelopes, nobody needs it here.
+    pub fn seal(&mut self) {
+        let opened = self.authentic.iter_mut().filter(|item| matches!(item.resource, Resource::Opened(_)));
+        opened.for_each(|item| item.resource = Resource::Sealed);
+    }
+
     /// As if this had been in the first item: so that the way from there can be tried by itself.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn with_resource(mut self, resource: Resource) -> Self {

@@ -272,7 +272,7 @@ impl Webhook {
         let whole = body::read(body, &rules.limits, &self.memory, owed).await?; // no more, no later
         let bytes = &whole.bytes;
         let batch = Batch::parse(bytes, rules.limits.items_max)?; // what was said
-        let (verified, undecided) = match rules.verify(batch, bytes, arrival.at, owed).await {
+        let (mut verified, undecided) = match rules.verify(batch, bytes, arrival.at, owed).await {
             Ok(verified) => (verified, None), // what we believe
             Err(Undecided { verified, reason }) => (verified, Some(reason)),
         };
@@ -288,6 +288,7 @@ impl Webhook {
         }
         let trace = serving.as_ref().map(Serving::trace); // to whose doings it belongs
         let envelopes = rules.router.address(&verified, bytes, arrival, trace); // where it goes
+        verified.seal();
         let delivered = self.delivery.deliver(envelopes, owed).await; // who keeps it now
         waiting.end();
         let receipts = delivered?;

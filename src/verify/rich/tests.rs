@@ -1,12 +1,16 @@
 //! For whom tokens vouch, and which key a content names.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{config::ClientState, notification::Batch, secret::Secret, verify::Verifier};
 
 /// Reads a collection, and lets `look` see its items once they are believed.
 fn believed<T>(body: &str, look: impl FnOnce(&[Authentic<'_>]) -> T) -> T {
+    look(verified(body).authentic())
+}
+
+fn verified(body: &str) -> Verified<'_> {
     let state = ClientState {
         name: "a".to_owned(),
         secret: Secret::new("secret".to_owned()),
@@ -15,7 +19,16 @@ fn believed<T>(body: &str, look: impl FnOnce(&[Authentic<'_>]) -> T) -> T {
         silent_after: None,
     };
     let batch = Batch::parse(body.as_bytes(), 10).expect("a batch");
-    look(Verifier::new(&[state]).verify(batch).authentic())
+    Verifier::new(&[state]).verify(batch)
+}
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../../../tests/data/vector-own-decryption.json")).expect("JSON")
+}
+
+fn key(vectors: &Value) -> PrivateKey {
+    let pem = vectors["certificate"]["private_key_pkcs8_pem"].as_str().expect("PEM");
+    PrivateKey::from_pem(pem).expect("a key")
 }
 
 /// The verdicts on an item of tenant `A`, one of `b`, one of none, and one without resource data.
@@ -57,10 +70,8 @@ fn a_suspicious_token_beside_good_ones_costs_them_their_word() {
 
 #[test]
 fn a_content_names_its_key_by_its_id_and_else_by_its_certificate() {
-    let vectors = include_str!("../../../tests/data/vector-own-decryption.json");
-    let vectors: serde_json::Value = serde_json::from_str(vectors).expect("JSON");
-    let pem = vectors["certificate"]["private_key_pkcs8_pem"].as_str().expect("PEM");
-    let key = Arc::new(PrivateKey::from_pem(pem).expect("a key"));
+    let vectors = vectors();
+    let key = Arc::new(key(&vectors));
     let metrics = Metrics::new();
     let ring_key = |id: &str, thumbprint: Option<&str>| RingKey {
         id: id.to_owned(),
@@ -104,4 +115,21 @@ fn a_content_names_its_key_by_its_id_and_else_by_its_certificate() {
         });
         assert_eq!(found, expected, "{names}");
     }
+}
+
+#[test]
+fn what_was_opened_is_kept_no_longer_than_it_takes() {
+    let vectors = vectors();
+    let content = &vectors["cases"][0]["encryptedContent"];
+    let body = Bytes::from(format!(
+        r#"{{"value":[{{"subscriptionId":"s","clientState":"secret","encryptedContent":{content}}}]}}"#
+    ));
+    let verified = verified(std::str::from_utf8(&body).expect("text"));
+    let content = verified.authentic()[0].notification.sealed.and_then(|sealed| sealed.read());
+    let parcel = Parcel::of(&content.expect("a content"), &body).expect("base64");
+    let plaintext = parcel.open(&key(&vectors)).expect("it opens");
+    let mut verified = verified.with_resource(Resource::Opened(plaintext));
+    assert_eq!(verified.authentic()[0].resource.as_str(), "decrypted");
+    verified.seal();
+    assert!(matches!(verified.authentic()[0].resource, Resource::Sealed));
 }
