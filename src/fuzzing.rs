@@ -11,16 +11,21 @@ mod framing;
 mod handshake;
 mod item;
 mod json;
+mod key_document;
 mod media;
 mod proxy;
 mod record;
+mod resource_data;
 mod routing;
 mod salvage;
 mod trace;
+mod validation_token;
 
 pub use self::{
     batch::batch, configuration::configuration, forwarded::forwarded, framing::framing, handshake::handshake,
-    item::item, media::media, proxy::proxy, record::record, routing::routing, salvage::salvage, trace::trace,
+    item::item, key_document::key_document, media::media, proxy::proxy, record::record,
+    resource_data::resource_data, routing::routing, salvage::salvage, trace::trace,
+    validation_token::validation_token,
 };
 
 #[cfg(test)]
@@ -36,19 +41,22 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 12] = [
+    const TARGETS: [Target; 15] = [
         ("batch", batch),
         ("configuration", configuration),
         ("forwarded", forwarded),
         ("framing", framing),
         ("handshake", handshake),
         ("item", item),
+        ("key_document", key_document),
         ("media", media),
         ("proxy", proxy),
         ("record", record),
+        ("resource_data", resource_data),
         ("routing", routing),
         ("salvage", salvage),
         ("trace", trace),
+        ("validation_token", validation_token),
     ];
 
     fn names_in(directory: &str) -> BTreeSet<String> {

@@ -245,4 +245,13 @@ impl<'a> Verified<'a> {
     pub fn into_refused(self) -> Vec<Refused<'a>> {
         self.refused
     }
+
+    /// As if this had been in the first item: so that the way from there can be tried by itself.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn with_resource(mut self, resource: Resource) -> Self {
+        if let [item, ..] = &mut self.authentic[..] {
+            item.resource = resource;
+        }
+        self
+    }
 }

@@ -26,9 +26,9 @@ mutants() { # [NAME...]
     kill_all "${patches[@]}"
 }
 
-# The tests that patches name.
+# The tests that patches name: those of tests/it as they are, those of the library with a mark.
 tests_of() { # PATCH...
-    sed -n 's/^Test: //p' "$@" | sort -u
+    sed -n -e 's/^Test: //p' -e 's/^Unit: /unit:/p' "$@" | sort -u
 }
 
 # Makes the copy equal to the working tree. What differs becomes new: cargo goes by the time.
@@ -62,15 +62,30 @@ check_patches() { # PATCH...
 
 # Compiles the copy, then runs these tests; the outcome is in the log. Fails if anything else than a test does.
 run_tests() { # TEST...
+    local name integration=() unit=()
+    for name in "$@"; do
+        case $name in
+        unit:*) unit+=("${name#unit:}") ;;
+        *) integration+=("$name") ;;
+        esac
+    done
+    : >"$log"
+    [ ${#unit[@]} = 0 ] || run_some --lib "${unit[@]}" || return 1
+    [ ${#integration[@]} = 0 ] || run_some --test=it "${integration[@]}"
+}
+
+run_some() { # --lib|--test=it TEST...
     local status=0
-    (cd "$tree" && cargo test --locked --no-run --test it) >"$log" 2>&1 || { cat "$log" >&2; return 1; }
-    (cd "$tree" && timeout --kill-after=10 "$TESTS_WITHIN" cargo test --locked --test it -- --exact "$@") \
-        </dev/null >"$log" 2>&1 || status=$?
+    (cd "$tree" && cargo test --locked --no-run "$1") >"$log.part" 2>&1 || { cat "$log.part" >&2; return 1; }
+    (cd "$tree" && timeout --kill-after=10 "$TESTS_WITHIN" cargo test --locked "$1" -- --exact "${@:2}") \
+        </dev/null >"$log.part" 2>&1 || status=$?
+    cat "$log.part" >>"$log"
     case $status in
     0 | 101) ;;
-    *) tail -n 30 "$log" >&2; say "the tests ended with $status"; return 1 ;;
+    *) tail -n 30 "$log.part" >&2; say "the tests ended with $status"; return 1 ;;
     esac
-    grep -q "^running $# tests\?$" "$log" || { cat "$log" >&2; say "not all of these tests exist: $*"; return 1; }
+    grep -q "^running $(($# - 1)) tests\?$" "$log.part" ||
+        { cat "$log.part" >&2; say "not all of these tests exist: ${*:2}"; return 1; }
 }
 
 failed_tests() {

@@ -1,5 +1,6 @@
 //! An identity platform: it signs validation tokens, and publishes its keys as Microsoft's does, or does not.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
@@ -161,7 +162,12 @@ impl Issuer {
             .set("rich", "app_ids", &format!("[{APP:?}]"))
             .set("rich", "tenants", &format!("[{TENANT:?}, {OTHER_TENANT:?}]"))
             .set("rich", "key_documents", &documents)
-            .set("rich", "ca_file", &format!("{:?}", self.files.path().join("ca.pem")))
+            .set("rich", "ca_file", &format!("{:?}", self.ca_file()))
+    }
+
+    /// The certificate of its authority, PEM.
+    pub fn ca_file(&self) -> PathBuf {
+        self.files.path().join("ca.pem")
     }
 
     /// The URL of a path.
