@@ -96,6 +96,10 @@ fn check_message(raw: &str, message: &str, resource: &str, policy: ClientStatePo
 fn second_reading(item: &str) -> Option<String> {
     let members = Members::of(item)?;
     let [content] = *members.all("encryptedContent") else { return None };
+    // It would stand there twice.
+    if members.has("decryptedContent") {
+        return None;
+    }
     let content = Members::of(content)?;
     let names =
         ["data", "dataKey", "dataSignature", "encryptionCertificateId", "encryptionCertificateThumbprint"];

@@ -52,10 +52,10 @@ impl PrivateKey {
     /// [`KeyError`]; it quotes nothing.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let mut der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::NotPem)?;
-        #[expect(clippy::wildcard_enum_match_arm, reason = "no other kind holds an RSA key")]
         let key = match &der {
             PrivateKeyDer::Pkcs8(pkcs8) => PrivateDecryptingKey::from_pkcs8(pkcs8.secret_pkcs8_der()).ok(),
             PrivateKeyDer::Pkcs1(pkcs1) => from_pkcs1(pkcs1.secret_pkcs1_der()),
+            // No other kind holds an RSA key.
             PrivateKeyDer::Sec1(_) | _ => None,
         };
         der.zeroize();
