@@ -19,7 +19,7 @@ type Shape = (String, BTreeSet<String>);
 async fn the_page_names_what_a_fresh_daemon_shows_and_nothing_else() {
     // With keys for decryption: each has series of its own.
     let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
-    let keys = Recipient::generate("2026-11").table(files.path());
+    let (keys, _) = Recipient::generate("2026-11").table_with_certificate(files.path());
     let daemon = issuer.trusted(Daemon::configure(), "opened").append(&keys).start().await;
     let (status, page) = daemon.get_admin("/metrics").await;
     assert_eq!(status, 200);

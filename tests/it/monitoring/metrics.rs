@@ -9,7 +9,7 @@ use crate::support::rich::Recipient;
 async fn every_series_that_rules_and_dashboard_ask_for_is_there_from_the_start() {
     // With a key for decryption, which has series of its own.
     let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
-    let keys = Recipient::generate("2026-11").table(files.path());
+    let (keys, _) = Recipient::generate("2026-11").table_with_certificate(files.path());
     let daemon = issuer.trusted(Daemon::configure(), "opened").append(&keys).connected().await;
     let metrics = daemon.metrics().await;
     // In JSON, quotes inside of strings are escaped.
