@@ -16,7 +16,7 @@ mod parts;
     unused,
     reason = "whole tools, and tests of their own, as tests/it/main.rs has them"
 )]
-mod support;
+pub mod support;
 
 use std::process::ExitCode;
 
