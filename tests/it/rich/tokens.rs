@@ -89,7 +89,7 @@ fn faulty(key: &Key) -> Vec<(String, TokenFault)> {
         (headed("alg", json!("RS512")), TokenFault::Algorithm),
         (headed("alg", json!("PS256")), TokenFault::Algorithm),
         (headed("crit", json!(["exp"])), TokenFault::Algorithm),
-        (headed("kid", Value::Null), TokenFault::UnknownKey),
+        (headed("kid", Value::Null), TokenFault::Malformed),
         (stranger.sign(&stranger.header(), &claims), TokenFault::UnknownKey),
         (impostor.sign(&impostor.header(), &claims), TokenFault::Signature),
         (format!("{message}."), TokenFault::Signature),
