@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     json::{Members, elements},
-    validation_token::{PublicKey, public_keys},
+    validation_token::public_keys,
 };
 use crate::verify::keys::SigningKeys;
 

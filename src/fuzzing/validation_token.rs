@@ -85,7 +85,7 @@ fn second_reading(token: &str, keys: &[PublicKey]) -> Option<String> {
         key.issuer.is_none() && keys.iter().any(|other| other.id == key.id && other.issuer.is_some())
     };
     let mut keys = keys.iter().filter(|key| !is_silenced(key) && speaks_for(key));
-    (is_good && keys.any(|key| signed_by(key))).then(|| tenant.to_owned())
+    (is_good && keys.any(signed_by)).then(|| tenant.to_owned())
 }
 
 /// Whether an object says everything once, without escapes, and nothing in a type of its own: then every reader sees the
