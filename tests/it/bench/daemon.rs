@@ -58,7 +58,7 @@ pub(crate) async fn memory() {
         };
         let answers = join_all((0..posts).map(|_| send())).await;
         let of = |status: u16| answers.iter().filter(|answer| **answer == status).count();
-        let bodies = posts * body.len() >> 20;
+        let bodies = (posts * body.len()) >> 20;
         println!("{words:<34} {bodies:>10} {:>14} {:>8} {:>8}", peak(daemon.pid()) >> 10, of(202), of(503));
         purge(&daemon).await;
     }
