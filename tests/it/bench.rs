@@ -11,6 +11,7 @@ mod daemon;
 #[path = "bench/parts.rs"]
 mod parts;
 #[allow(
+    clippy::wrong_self_convention,
     unfulfilled_lint_expectations,
     unreachable_pub,
     unused,

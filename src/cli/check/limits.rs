@@ -12,7 +12,10 @@ use super::{
     super::words,
     report::{Check, Finding},
 };
-use crate::{config::Config, listener::files::Files};
+use crate::{
+    config::{Config, Deliver},
+    listener::files::Files,
+};
 
 /// What the machine gives to a process such as this one.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +94,13 @@ fn time_for_the_spool(answer_within: Duration, confirm_within: Duration) -> Opti
 }
 
 /// The sum of docs/capacity.md, section Memory: the daemon itself, each connection, bodies twice over (once as they came,
-/// once as they wait for the spool), and what is on its way to the broker.
+/// once as they wait for the spool), the same of what is opened of them (base64 is a third larger) while its turn comes, and
+/// what is on its way to the broker.
 fn needed(config: &Config, connections: usize) -> u64 {
     let limits = &config.server.limits;
     let connections = limits.connections_max.min(connections) as u64;
-    let bodies = 2 * limits.bytes_in_flight as u64;
+    let opens = config.rich.as_ref().is_some_and(|rich| matches!(rich.deliver, Deliver::Opened));
+    let bodies = if opens { 7 } else { 4 } * limits.bytes_in_flight as u64 / 2;
     IDLE_BYTES + connections * CONNECTION_BYTES + bodies + config.broker.in_flight_bytes as u64
 }
 
@@ -147,5 +152,21 @@ mod tests {
         check("[broker]\nconfirm_within = \"2200ms\"", large, &["only 300 ms"]);
         check("[server.limits]\nbytes_in_flight = \"8MiB\"", large, &["room for 2 bodies"]);
         check("[server.limits]\nbody = \"32MiB\"", large, &["larger than what RabbitMQ takes"]);
+    }
+
+    #[test]
+    fn what_is_opened_takes_memory_too() {
+        let vectors = include_str!("../../../tests/data/vector-own-decryption.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).expect("JSON");
+        let pem = vectors["certificate"]["private_key_pkcs8_pem"].as_str().expect("PEM");
+        let id = "925bff9f-f6e2-4a69-b858-f71ea2b9b6d0";
+        let rich = |deliver: &str| {
+            format!(
+                "[rich]\ndeliver = {deliver:?}\napp_ids = [{id:?}]\ntenants = [{id:?}]\n[[rich.keys]]\nid = \"a\"\nprivate_key = {pem:?}\n"
+            )
+        };
+        let machine = Machine { connections: 60_000, memory: Some(1 << 30) };
+        check(&rich("sealed"), machine, &[]);
+        check(&rich("opened"), machine, &["take 1.2 GiB of memory; there are 1.0 GiB"]);
     }
 }
