@@ -35,8 +35,8 @@ pub use self::{
     client_states::{Census, ClientStates},
     graph::Graph,
     labels::{
-        ChannelClose, Connect, ConnectionFailure, Decryption, Handshake, KeyFetch, Label, Order, Outcome,
-        Publish, Quarantined, Route, SpoolWrite, Throttled, TlsHandshake, TlsReload,
+        ChannelClose, Connect, ConnectionFailure, Handshake, KeyFetch, Label, Order, Outcome, Publish,
+        Quarantined, Route, SpoolWrite, Throttled, TlsHandshake, TlsReload,
     },
     rich::{KeyUse, Rich},
     series::{Counters, Labelled},

@@ -53,10 +53,14 @@ apply() { # [OPTION...] PATCH
 }
 
 check_patches() { # PATCH...
-    local patch
+    local patch test tests
     for patch in "$@"; do
         apply --check "$patch" || die "$patch does not apply any more: bring it up to date"
-        [ -n "$(tests_of "$patch")" ] || die "$patch names no test"
+        tests=$(tests_of "$patch")
+        [ -n "$tests" ] || die "$patch names no test"
+        for test in $tests; do
+            grep -rqw "${test##*:}" src tests/it || die "$patch names a test that is gone: $test"
+        done
     done
 }
 

@@ -230,32 +230,6 @@ impl Label for TlsHandshake {
     }
 }
 
-/// Resource data that was to be opened, by what became of it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Decryption {
-    /// Opened.
-    Ok,
-    /// We do not have the key to its certificate.
-    UnknownKey,
-    /// It cannot be opened.
-    Failed,
-}
-
-impl Label for Decryption {
-    type Labels = [(&'static str, &'static str); 1];
-    fn all() -> Vec<Self> {
-        vec![Self::Ok, Self::UnknownKey, Self::Failed]
-    }
-    fn labels(self) -> Self::Labels {
-        let result = match self {
-            Self::Ok => "ok",
-            Self::UnknownKey => "unknown_key",
-            Self::Failed => "failed",
-        };
-        [("result", result)]
-    }
-}
-
 /// Attempts to fetch a document of keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum KeyFetch {

@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use super::{
-    labels::{Decryption, KeyFetch},
+    labels::KeyFetch,
     series::{Counters, confirm_times, counters, gauge, moment, seconds},
 };
 use crate::verify::TokenFault;
@@ -22,8 +22,6 @@ use crate::verify::TokenFault;
 pub struct Rich {
     /// Validation tokens by what was found; `None` is a good one.
     pub tokens: Counters<Option<TokenFault>>,
-    /// Resource data that was to be opened.
-    pub decryptions: Counters<Decryption>,
     /// Time of one decryption, without the wait for its turn.
     pub decryption_duration: Histogram,
     /// Keys for tokens that are known.
@@ -71,7 +69,6 @@ impl Rich {
         r.register_with_unit(name, help, Unit::Seconds, certificate_not_after.clone());
         Self {
             tokens: counters(r, "validation_tokens", "Validation tokens by what was found"),
-            decryptions: counters(r, "decryptions", "Resource data that was to be opened"),
             decryption_duration: seconds(
                 r,
                 "decryption_duration",

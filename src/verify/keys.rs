@@ -55,9 +55,9 @@ impl std::fmt::Debug for SigningKey {
 pub struct SigningKeys(HashMap<String, Vec<SigningKey>>);
 
 impl SigningKeys {
-    fn of(documents: &[Published]) -> Self {
+    fn of<'a>(published: impl Iterator<Item = &'a (String, SigningKey)>) -> Self {
         let mut keys = Self::default();
-        for (kid, key) in documents.iter().flat_map(|document| &document.keys) {
+        for (kid, key) in published {
             keys.0.entry(kid.clone()).or_default().push(key.clone());
         }
         // Documents of version 1.0 name no issuers, and must not widen what is said elsewhere of the same key.
@@ -67,14 +67,11 @@ impl SigningKeys {
         keys
     }
 
-    /// The keys of one document.
-    ///
-    /// # Errors
-    ///
-    /// [`Rubbish`]; an OpenID configuration holds none itself.
-    pub fn read(document: &[u8]) -> Result<Self, Rubbish> {
+    /// The keys of one document; an OpenID configuration holds none itself.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn read(document: &[u8]) -> Result<Self, Rubbish> {
         match Document::read(document)? {
-            Document::Keys(keys) => Ok(Self::of(&[Published { url: Uri::default(), keys, date: None }])),
+            Document::Keys(keys) => Ok(Self::of(keys.iter())),
             Document::Elsewhere(_) => Err(Rubbish::NoKeys),
         }
     }
@@ -114,7 +111,7 @@ pub struct Shelf {
     /// When all documents were read well for the last time.
     pub fetched_at: Option<SystemTime>,
     /// Whether the last fetch brought all of them; it may be that none has been made.
-    pub is_current: bool,
+    is_current: bool,
     /// Fetches that have begun.
     begun: u64,
     /// The last one that has ended, counted from 1.
@@ -310,48 +307,37 @@ impl KeyKeeper {
             let source = self.source.borrow_and_update().clone();
             let Some(source) = source else {
                 self.forget();
-                // Nobody asks while nothing is checked, and who lets go of the other end ends us by `stop`.
-                if self.source.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
+                // Nobody asks while nothing is checked.
+                changed(&mut self.source).await;
                 continue;
             };
             let mut told = self.source.clone();
             let fetched = tokio::select! {
                 fetched = self.fetch(&source) => fetched,
                 // Whoever hangs does not keep us from asking the next. Who waits for this fetch waits for that one.
-                changed = told.changed() => match changed {
-                    Ok(()) => {
-                        backoff.reset();
-                        continue;
-                    }
-                    Err(_) => return std::future::pending().await,
-                },
-            };
-            let next = match fetched {
-                true => {
+                () = changed(&mut told) => {
                     backoff.reset();
-                    jittered(source.refresh_after)
+                    continue;
                 }
-                false => backoff.next_pause(),
             };
-            let due = Deadline::after(next);
+            let next = if fetched {
+                backoff.reset();
+                jittered(source.refresh_after)
+            } else {
+                backoff.next_pause()
+            };
             tokio::select! {
                 () = self.asking.notify.notified() => {}
-                () = due.passed() => {}
-                changed = self.source.changed() => if changed.is_err() {
-                    return std::future::pending().await;
-                },
+                () = Deadline::after(next).passed() => {}
+                () = changed(&mut self.source) => {}
             }
         }
     }
 
     fn forget(&mut self) {
         self.documents.clear();
-        self.shelf.send_modify(|shelf| {
-            shelf.keys = Arc::default();
-            shelf.is_current = false;
-        });
+        // Numbers go on: somebody may wait for one.
+        self.shelf.send_modify(|shelf| *shelf = Shelf { begun: shelf.begun, ..Shelf::default() });
         self.metrics.rich.signing_keys.set(0);
     }
 
@@ -379,7 +365,10 @@ impl KeyKeeper {
             }
         }
         self.tell(failure.as_ref());
-        let (keys, is_current) = (Arc::new(SigningKeys::of(&self.documents)), failure.is_none());
+        let (keys, is_current) = (
+            Arc::new(SigningKeys::of(self.documents.iter().flat_map(|document| &document.keys))),
+            failure.is_none(),
+        );
         self.metrics.rich.signing_keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
         let now = SystemTime::now();
         if is_current {
@@ -409,6 +398,13 @@ impl KeyKeeper {
             None if was_failing => info!("the keys that tokens are signed with are there again"),
             Some(_) | None => {}
         }
+    }
+}
+
+/// The next change. Who lets go of the other end ends us by `stop`.
+async fn changed(source: &mut watch::Receiver<Option<KeySource>>) {
+    if source.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

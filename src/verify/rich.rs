@@ -21,15 +21,15 @@ use tracing::debug;
 use super::{
     Authentic, Reason, Refused, Resource, Verified,
     certificate::Certificate,
-    decrypt::{Parcel, Plaintext, PrivateKey, Undecryptable},
+    decrypt::{Parcel, Plaintext, Undecryptable},
     keys::{Keys, NoKeys, Shelf},
-    token::{Expectations, TokenFault},
+    token::TokenFault,
 };
 use crate::{
     blocking::off_thread,
-    config::{self, Deliver},
+    config::{self, Deliver, RichKey},
     deadline::Deadline,
-    metrics::{Decryption, KeyUse, Metrics},
+    metrics::{KeyUse, Metrics},
     moment::{rfc3339, serialize_unix},
     notification::{
         id::TenantId,
@@ -40,24 +40,12 @@ use crate::{
 /// Judges items with resource data by `[rich]`.
 #[derive(Debug)]
 pub struct Rich {
-    expectations: Expectations,
-    deliver: Deliver,
-    ring: Vec<RingKey>,
-    keys: Keys,
+    config: config::Rich,
+    /// Of each decryption key, in the configuration's order.
+    uses: Vec<KeyUse>,
+    signing_keys: Keys,
     turns: Turns,
     metrics: Arc<Metrics>,
-}
-
-/// A decryption key under its name.
-#[derive(Debug)]
-struct RingKey {
-    id: String,
-    /// SHA-1 of its certificate, hexadecimal, if that is known.
-    thumbprint: Option<String>,
-    /// End of that certificate's validity, unix time.
-    not_after: Option<i64>,
-    key: Arc<PrivateKey>,
-    uses: KeyUse,
 }
 
 /// Whose turn it is to decrypt. All versions of the configuration share it.
@@ -139,35 +127,22 @@ enum Vouched {
 
 impl Rich {
     /// A judge of this configuration.
-    pub fn new(config: &config::Rich, keys: Keys, turns: Turns, metrics: Arc<Metrics>) -> Self {
-        let ring_key = |key: &config::RichKey| RingKey {
-            id: key.id.clone(),
-            thumbprint: key.certificate.as_ref().map(Certificate::thumbprint),
-            not_after: key.not_after(),
-            key: Arc::clone(&key.private_key),
-            uses: metrics.rich.key_use(&key.id),
-        };
-        Self {
-            expectations: config.expectations.clone(),
-            deliver: config.deliver,
-            ring: config.keys.iter().map(ring_key).collect(),
-            keys,
-            turns,
-            metrics,
-        }
+    pub fn new(config: config::Rich, signing_keys: Keys, turns: Turns, metrics: Arc<Metrics>) -> Self {
+        let uses = config.keys.iter().map(|key| metrics.rich.key_use(&key.id)).collect();
+        Self { config, uses, signing_keys, turns, metrics }
     }
 
     /// How it stands with the keys.
     pub fn overview(&self) -> Overview {
-        let key = |key: &RingKey| KeyOverview {
+        let key = |(key, uses): (&RichKey, &KeyUse)| KeyOverview {
             id: key.id.clone(),
-            not_after: key.not_after,
-            last_used_at: Some(key.uses.last()).filter(|last| *last > 0),
+            not_after: key.not_after(),
+            last_used_at: Some(uses.last()).filter(|last| *last > 0),
         };
-        let shelf = self.keys.shelf();
+        let shelf = self.signing_keys.shelf();
         Overview {
-            deliver: self.deliver,
-            decryption_keys: self.ring.iter().map(key).collect(),
+            deliver: self.config.deliver,
+            decryption_keys: self.config.keys.iter().zip(&self.uses).map(key).collect(),
             signing_keys: SigningKeysOverview {
                 known: shelf.keys.len(),
                 fetched_at: shelf.fetched_at.map(rfc3339),
@@ -200,7 +175,7 @@ impl Rich {
             Err(reason) => return Err(Undecided { verified, reason: reason.into() }),
         };
         let verified = verified.refuse(|item| vouched.refusal(item));
-        match self.deliver {
+        match self.config.deliver {
             Deliver::Sealed => Ok(verified),
             Deliver::Opened => self.open(verified, body, now, owed).await,
         }
@@ -219,11 +194,11 @@ impl Rich {
             TokenList::Tokens(tokens) => tokens,
         };
         let judge = |shelf: &Shelf| -> Vec<Result<TenantId<'static>, TokenFault>> {
-            tokens.iter().map(|token| self.expectations.judge(token, &shelf.keys, now)).collect()
+            tokens.iter().map(|token| self.config.expectations.judge(token, &shelf.keys, now)).collect()
         };
-        let mut verdicts = judge(&self.keys.shelf());
+        let mut verdicts = judge(&self.signing_keys.shelf());
         if verdicts.contains(&Err(TokenFault::UnknownKey)) {
-            verdicts = judge(&self.keys.fresh(owed).await?);
+            verdicts = judge(&self.signing_keys.fresh(owed).await?);
         }
         for verdict in &verdicts {
             let fault = verdict.as_ref().err().copied();
@@ -238,7 +213,7 @@ impl Rich {
     /// Replaces what is sealed by what is in it.
     async fn open<'a>(
         &self,
-        mut verified: Verified<'a>,
+        verified: Verified<'a>,
         body: &Bytes,
         now: SystemTime,
         owed: Deadline,
@@ -248,43 +223,27 @@ impl Rich {
         let Ok(opened) = owed.limit(done.collect::<Vec<_>>()).await else {
             return Err(Undecided { verified, reason: UndecidedReason::Late });
         };
-        let mut refusals = Vec::with_capacity(opened.len());
-        for (item, opened) in verified.authentic.iter_mut().zip(opened) {
-            refusals.push(match opened {
-                Opened::Nothing => None,
-                Opened::Resource(plaintext, key) => {
-                    self.ring[key].uses.note(now);
-                    self.metrics.rich.decryptions.count(Decryption::Ok);
-                    item.resource = Resource::Opened(plaintext);
-                    None
-                }
-                Opened::NoKey => {
-                    self.metrics.rich.decryptions.count(Decryption::UnknownKey);
-                    Some(Reason::UnknownKey)
-                }
-                Opened::Failed => {
-                    self.metrics.rich.decryptions.count(Decryption::Failed);
-                    Some(Reason::Undecryptable)
-                }
-            });
-        }
-        let mut refusals = refusals.into_iter();
-        Ok(verified.refuse(|_| refusals.next().flatten()))
+        let mut opened = opened.into_iter();
+        Ok(verified.refuse(|item| match opened.next().expect("one for each item") {
+            Opened::Nothing => None,
+            Opened::Resource(plaintext, key) => {
+                self.uses[key].note(now);
+                item.resource = Resource::Opened(plaintext);
+                None
+            }
+            Opened::NoKey => Some(Reason::UnknownKey),
+            Opened::Failed => Some(Reason::Undecryptable),
+        }))
     }
 
     fn work(&self, item: &Authentic<'_>, body: &Bytes) -> Work {
         let Some(sealed) = item.notification.sealed else { return Work::None };
         let Some(content) = sealed.read() else { return Work::Hopeless };
-        let key = self.key_of(&content);
+        let key = place(&self.config.keys, &content);
         match Parcel::of(&content, body) {
             Ok(parcel) => Work::Open { parcel, key },
             Err(Undecryptable) => Work::Hopeless,
         }
-    }
-
-    /// The key that a content names.
-    fn key_of(&self, content: &EncryptedContent<'_>) -> Option<usize> {
-        self.ring.iter().position(|key| is_for(&key.id, key.thumbprint.as_deref(), content))
     }
 
     async fn done(&self, work: Work) -> Opened {
@@ -294,13 +253,12 @@ impl Rich {
             Work::Open { parcel, key } => (parcel, key),
         };
         // One that we have not is looked for as long as one that we have: with some other.
-        let Some(with) = self.ring.get(key.unwrap_or_default()) else { return Opened::NoKey };
-        let with = Arc::clone(&with.key);
+        let Some(with) = self.config.keys.get(key.unwrap_or_default()) else { return Opened::NoKey };
+        let with = Arc::clone(&with.private_key);
         // It goes along: a request that does not wait any more does not end what has begun.
         let turn = Arc::clone(&self.turns.free).acquire_owned().await.expect("nobody closes it");
         let metrics = Arc::clone(&self.metrics);
         let opened = off_thread(move || {
-            // Until the end, even if nobody waits for it any more.
             let _turn = turn;
             let begun = Instant::now();
             let opened = parcel.open(&with);
@@ -323,7 +281,7 @@ enum Work {
     Hopeless,
     Open {
         parcel: Parcel,
-        /// Its place on the ring.
+        /// Its place among the keys.
         key: Option<usize>,
     },
 }
@@ -364,13 +322,16 @@ impl Vouched {
     }
 }
 
-/// Whether a content names this key: by its id, and by its certificate where it has none.
-fn is_for(id: &str, thumbprint: Option<&str>, content: &EncryptedContent<'_>) -> bool {
-    match (&content.certificate_id, &content.certificate_thumbprint) {
-        (Some(named), _) => id == &**named,
-        (None, Some(named)) => thumbprint.is_some_and(|known| known.eq_ignore_ascii_case(named)),
+/// The place of the key that a content names: by its id, and by its certificate where it has none.
+fn place(keys: &[RichKey], content: &EncryptedContent<'_>) -> Option<usize> {
+    keys.iter().position(|key| match (&content.certificate_id, &content.certificate_thumbprint) {
+        (Some(named), _) => key.id == **named,
+        (None, Some(named)) => {
+            let known = key.certificate.as_ref().map(Certificate::thumbprint);
+            known.is_some_and(|known| known.eq_ignore_ascii_case(named))
+        }
         (None, None) => false,
-    }
+    })
 }
 
 fn is_sealed(item: &Authentic<'_>) -> bool {
@@ -379,9 +340,9 @@ fn is_sealed(item: &Authentic<'_>) -> bool {
 
 impl<'a> Verified<'a> {
     /// Moves items from those that are passed on to those that are kept out; `refusal` is asked for each in order.
-    fn refuse(mut self, mut refusal: impl FnMut(&Authentic<'a>) -> Option<Reason>) -> Self {
-        for item in std::mem::take(&mut self.authentic) {
-            match refusal(&item) {
+    fn refuse(mut self, mut refusal: impl FnMut(&mut Authentic<'a>) -> Option<Reason>) -> Self {
+        for mut item in std::mem::take(&mut self.authentic) {
+            match refusal(&mut item) {
                 None => self.authentic.push(item),
                 Some(reason) => self.refused.push(Refused { notification: item.notification, reason }),
             }

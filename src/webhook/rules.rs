@@ -52,7 +52,7 @@ impl Rules {
             limits: config.server.limits,
             answer_within: config.server.answer_within,
             verifier: Verifier::new(&config.client_states),
-            rich: config.rich.as_ref().map(rich),
+            rich: config.rich.clone().map(rich),
             router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
             genuine: config.client_states.iter().map(counter).collect(),
         }

@@ -63,8 +63,7 @@ fn too_long(id: &str, bits: usize) -> Option<Finding> {
 fn odd(id: &str, certificate: &Certificate, now: SystemTime) -> Option<Finding> {
     let (begin, end) = (at_unix(certificate.not_before), at_unix(certificate.not_after));
     let (words, advice) = match end.duration_since(now) {
-        Err(_) => ("has expired".to_owned(), ROTATE),
-        Ok(Duration::ZERO) => ("has expired".to_owned(), ROTATE),
+        Err(_) | Ok(Duration::ZERO) => ("has expired".to_owned(), ROTATE),
         Ok(_) if now < begin => ("is not valid yet".to_owned(), "check the clock"),
         Ok(left) if left < WARNED_BEFORE => (format!("ends in {} days", days(left)), ROTATE),
         Ok(_) => return None,

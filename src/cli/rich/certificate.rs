@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
@@ -53,17 +54,19 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> anyhow::R
 }
 
 fn find<'a>(keys: &'a [RichKey], id: Option<&str>) -> anyhow::Result<(&'a RichKey, String)> {
-    let named = keys.iter().rev().filter(|key| id.is_none_or(|id| key.id == id));
-    let mut known = false;
-    for key in named {
-        known = true;
-        if let Some(certificate) = &key.certificate {
-            return Ok((key, certificate.encoded()));
-        }
-    }
-    match id {
-        Some(id) if known => anyhow::bail!("the key {id:?} names no certificate in the configuration"),
-        Some(id) => anyhow::bail!("no key of rich.keys has the id {id:?}"),
-        None => anyhow::bail!("no key of rich.keys names a certificate"),
-    }
+    let key = match id {
+        Some(id) => keys
+            .iter()
+            .find(|key| key.id == id)
+            .with_context(|| format!("no key of rich.keys has the id {id:?}"))?,
+        None => keys
+            .iter()
+            .rfind(|key| key.certificate.is_some())
+            .context("no key of rich.keys names a certificate")?,
+    };
+    let certificate = key
+        .certificate
+        .as_ref()
+        .with_context(|| format!("the key {:?} names no certificate in the configuration", key.id))?;
+    Ok((key, certificate.encoded()))
 }

@@ -1,6 +1,6 @@
 //! Resource data: who vouches for it, and the keys that open it.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use hyper::Uri;
 
@@ -64,13 +64,12 @@ impl Resolver<'_> {
         };
         // It is read when it is needed; but that it is not there is better said now.
         drop(self.file("rich.ca_file", raw.ca_file.as_deref()));
-        let publisher = self.guids("rich.publisher", std::slice::from_ref(&raw.publisher));
         let expectations = Expectations {
-            app_ids: self.named_guids("rich.app_ids", &raw.app_ids),
-            tenants: self.named_guids("rich.tenants", &raw.tenants),
+            app_ids: self.guids("rich.app_ids", &raw.app_ids),
+            tenants: self.guids("rich.tenants", &raw.tenants),
             issuer_v1: self.issuer("rich.issuer_v1", raw.issuer_v1, issuer_v1),
             issuer_v2: self.issuer("rich.issuer_v2", raw.issuer_v2, issuer_v2),
-            publisher: publisher.into_iter().next().unwrap_or_default(),
+            publisher: self.guid("rich.publisher", &raw.publisher),
             clock_skew: raw.clock_skew.0,
         };
         if expectations.clock_skew > CLOCK_SKEW_MAX {
@@ -93,23 +92,21 @@ impl Resolver<'_> {
         Some(Rich { deliver, expectations, signing_keys, keys })
     }
 
-    fn named_guids(&mut self, key: &str, ids: &[String]) -> HashSet<String> {
+    fn guids(&mut self, key: &str, ids: &[String]) -> HashSet<String> {
         if ids.is_empty() {
             self.problem(key, "name at least one: no token would be believed");
         }
-        self.guids(key, ids)
+        let ids = ids.iter().enumerate();
+        ids.map(|(index, id)| self.guid(&format!("{key}.{index}"), id)).collect()
     }
 
-    /// In lower case, as they are compared.
-    fn guids(&mut self, key: &str, ids: &[String]) -> HashSet<String> {
-        for (index, id) in ids.iter().enumerate() {
-            // Of the ways to write one, tokens know the one with 36 characters.
-            if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
-                let key = if key.ends_with('s') { format!("{key}.{index}") } else { key.to_owned() };
-                self.problem(&key, "expected an id such as \"0bf30f3b-4a52-48df-9a82-234910c4a086\"");
-            }
+    /// In lower case, as it is compared.
+    fn guid(&mut self, key: &str, id: &str) -> String {
+        // Of the ways to write one, tokens know the one with 36 characters.
+        if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
+            self.problem(key, "expected an id such as \"0bf30f3b-4a52-48df-9a82-234910c4a086\"");
         }
-        ids.iter().map(|id| id.to_ascii_lowercase()).collect()
+        id.to_ascii_lowercase()
     }
 
     fn issuer(&mut self, key: &str, given: Option<String>, default: &str) -> String {
@@ -184,4 +181,4 @@ impl Resolver<'_> {
 
 /// Graph's own bound.
 const ID_CHARACTERS_MAX: usize = 128;
-const CLOCK_SKEW_MAX: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60 * 60);

@@ -52,9 +52,9 @@ fn published(issuers: &[Option<&str>]) -> SigningKeys {
         let Ok(Document::Keys(keys)) = Document::read(json!({ "keys": [key] }).to_string().as_bytes()) else {
             panic!("{key} is a key");
         };
-        Published { url: Uri::default(), keys, date: None }
+        keys
     });
-    SigningKeys::of(&documents.collect::<Vec<_>>())
+    SigningKeys::of(documents.collect::<Vec<_>>().concat().iter())
 }
 
 #[test]

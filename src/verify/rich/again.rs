@@ -1,24 +1,17 @@
 //! A second judgement on items with resource data, when the tokens of their POST are gone. Pure: no I/O, no clock.
 
-use std::{collections::HashSet, sync::Arc};
-
 use bytes::Bytes;
 
-use super::{is_for, is_sealed};
+use super::{is_sealed, place};
 use crate::{
     config::{self, Deliver},
-    verify::{
-        Authentic, Reason, Resource, Verified,
-        decrypt::{Parcel, PrivateKey},
-    },
+    verify::{Authentic, Reason, Resource, Verified, decrypt::Parcel},
 };
 
 /// Judges by `[rich]` once more.
 #[derive(Debug)]
 pub struct Again {
-    tenants: HashSet<String>,
-    deliver: Deliver,
-    ring: Vec<(String, Option<String>, Arc<PrivateKey>)>,
+    config: config::Rich,
     unvouched: Unvouched,
 }
 
@@ -33,33 +26,14 @@ pub enum Unvouched {
 
 impl Again {
     /// A judge of this configuration.
-    pub fn new(config: &config::Rich, unvouched: Unvouched) -> Self {
-        let key = |key: &config::RichKey| {
-            let thumbprint = key.certificate.as_ref().map(|certificate| certificate.thumbprint());
-            (key.id.clone(), thumbprint, Arc::clone(&key.private_key))
-        };
-        Self {
-            tenants: config.expectations.tenants.clone(),
-            deliver: config.deliver,
-            ring: config.keys.iter().map(key).collect(),
-            unvouched,
-        }
+    pub fn new(config: config::Rich, unvouched: Unvouched) -> Self {
+        Self { config, unvouched }
     }
 
     /// Judges the items that have resource data, and leaves the others as they are. `earlier` is why they were refused
     /// before, `body` what they were read from.
-    pub fn judge<'a>(
-        &self,
-        mut verified: Verified<'a>,
-        body: &Bytes,
-        earlier: Option<Reason>,
-    ) -> Verified<'a> {
-        let mut refusals = Vec::with_capacity(verified.authentic.len());
-        for item in &mut verified.authentic {
-            refusals.push(self.item(item, body, earlier).err());
-        }
-        let mut refusals = refusals.into_iter();
-        verified.refuse(|_| refusals.next().flatten())
+    pub fn judge<'a>(&self, verified: Verified<'a>, body: &Bytes, earlier: Option<Reason>) -> Verified<'a> {
+        verified.refuse(|item| self.item(item, body, earlier).err())
     }
 
     fn item(&self, item: &mut Authentic<'_>, body: &Bytes, earlier: Option<Reason>) -> Result<(), Reason> {
@@ -67,14 +41,14 @@ impl Again {
             return Ok(());
         }
         let tenant = item.notification.tenant_id.as_deref().unwrap_or_default().to_ascii_lowercase();
-        if !self.tenants.contains(&tenant) {
+        if !self.config.expectations.tenants.contains(&tenant) {
             return Err(Reason::BadToken);
         }
         match (self.unvouched, why_unvouched(earlier)) {
             (Unvouched::Refused, Some(reason)) => return Err(reason),
             (Unvouched::Passed, Some(_)) | (_, None) => {}
         }
-        match self.deliver {
+        match self.config.deliver {
             Deliver::Sealed => Ok(()),
             Deliver::Opened => self.open(item, body),
         }
@@ -83,8 +57,8 @@ impl Again {
     fn open(&self, item: &mut Authentic<'_>, body: &Bytes) -> Result<(), Reason> {
         let content = item.notification.sealed.and_then(|sealed| sealed.read());
         let content = content.ok_or(Reason::Undecryptable)?;
-        let key = self.ring.iter().find(|(id, thumbprint, _)| is_for(id, thumbprint.as_deref(), &content));
-        let (.., key) = key.ok_or(Reason::UnknownKey)?;
+        let key = place(&self.config.keys, &content).ok_or(Reason::UnknownKey)?;
+        let key = &self.config.keys[key].private_key;
         let opened = Parcel::of(&content, body).and_then(|parcel| parcel.open(key));
         item.resource = Resource::Opened(opened.map_err(|_| Reason::Undecryptable)?);
         Ok(())
@@ -131,7 +105,7 @@ mod tests {
         let item = format!(r#"{{"subscriptionId":"s","clientState":"hunter2",{members}}}"#);
         let body = Bytes::from(format!(r#"{{"value":[{item}]}}"#));
         let verified = Verifier::new(&[entry]).verify(Batch::parse(&body, 1).expect("a batch"));
-        let again = Again::new(&config.rich.expect("it is checked"), unvouched);
+        let again = Again::new(config.rich.expect("it is checked"), unvouched);
         let verified = again.judge(verified, &body, earlier);
         assert_eq!(verified.len(), 1);
         verified.refused().first().map_or(Ok(()), |refused| Err(refused.reason))

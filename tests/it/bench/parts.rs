@@ -152,7 +152,7 @@ impl Scene {
             signing_keys: source(&self.issuer),
             keys: vec![rich_key],
         };
-        let rich = Rich::new(&settings, self.keys.clone(), Turns::of_machine(), Arc::clone(&self.metrics));
+        let rich = Rich::new(settings, self.keys.clone(), Turns::of_machine(), Arc::clone(&self.metrics));
         Contestant::new(words, move || {
             let verified = self.verifier.verify(Batch::parse(&body, 1).expect("a batch"));
             let arrival = Arrival::at(SystemTime::now());

@@ -134,13 +134,11 @@ async fn what_cannot_be_opened_costs_its_neighbours_nothing() {
     }
     let metrics = daemon.metrics().await;
     let reasons = |reason: &str| refused.iter().filter(|(_, other)| *other == reason).count() as f64;
-    for (reason, result) in [("undecryptable", "failed"), ("unknown_key", "unknown_key")] {
+    for reason in ["undecryptable", "unknown_key"] {
         let refused = metrics.get(&format!(r#"graphhook_notifications_refused_total{{reason="{reason}"}}"#));
-        let tried = metrics.get(&format!(r#"graphhook_decryptions_total{{result="{result}"}}"#));
-        assert_eq!((refused, tried), (reasons(reason), reasons(reason)), "{reason}");
+        assert_eq!(refused, reasons(reason), "{reason}");
     }
     let sealed = (good.len() - 1) as f64;
-    assert_eq!(metrics.get(r#"graphhook_decryptions_total{result="ok"}"#), sealed);
     assert_eq!(metrics.get(r#"graphhook_decryption_key_uses_total{key="2026-11"}"#), sealed);
     assert_eq!(metrics.get(r#"graphhook_decryption_key_uses_total{key="certified"}"#), 0.0);
     assert_eq!(metrics.get("graphhook_conservation_error"), 0.0);

@@ -1,72 +1,18 @@
 //! Turns, and what becomes of those that get none in time.
 
-use std::time::Duration;
+use super::*;
 
-use hyper::Uri;
-use serde_json::Value;
-
-use super::super::*;
-use crate::{
-    config::ClientState,
-    notification::Batch,
-    secret::Secret,
-    verify::{Verifier, keys::KeySource},
-};
-
-fn vector() -> Value {
-    serde_json::from_str(include_str!("../../../../tests/data/vector-own-decryption.json")).expect("JSON")
-}
-
-/// A judge with one key, that of the vectors, and so many turns.
 fn judge(turns: usize) -> Rich {
-    let vector = vector();
-    let pem = vector["certificate"]["private_key_pkcs8_pem"].as_str().expect("PEM");
-    let config = config::Rich {
-        deliver: Deliver::Opened,
-        expectations: Expectations {
-            app_ids: HashSet::new(),
-            tenants: HashSet::new(),
-            issuer_v1: String::new(),
-            issuer_v2: String::new(),
-            publisher: String::new(),
-            clock_skew: Duration::ZERO,
-        },
-        signing_keys: KeySource {
-            documents: vec![Uri::default()],
-            ca_file: None,
-            refresh_after: Duration::from_secs(1),
-        },
-        keys: vec![config::RichKey {
-            id: vector["cases"][0]["encryptedContent"]["encryptionCertificateId"]
-                .as_str()
-                .expect("an id")
-                .to_owned(),
-            private_key: Arc::new(PrivateKey::from_pem(pem).expect("a key")),
-            certificate: None,
-        }],
-    };
-    let metrics = Metrics::new();
-    let turns = Turns { free: Arc::new(Semaphore::new(turns)), many: turns.max(1) };
-    Rich::new(&config, Keys::new(&metrics).0, turns, metrics)
+    let id = vectors()["cases"][0]["encryptedContent"]["encryptionCertificateId"].clone();
+    super::judge(vec![key(id.as_str().expect("an id"))], turns)
 }
 
 /// A plain item and so many sealed ones, all of which present the right secret.
 fn body(sealed: usize) -> Bytes {
-    let content = &vector()["cases"][0]["encryptedContent"];
-    let item = format!(r#",{{"subscriptionId":"s","clientState":"c","encryptedContent":{content}}}"#);
-    let plain = r#"{"subscriptionId":"s","clientState":"c"}"#;
+    let content = &vectors()["cases"][0]["encryptedContent"];
+    let item = format!(r#",{{"subscriptionId":"s","clientState":"secret","encryptedContent":{content}}}"#);
+    let plain = r#"{"subscriptionId":"s","clientState":"secret"}"#;
     format!(r#"{{"value":[{plain}{}]}}"#, item.repeat(sealed)).into()
-}
-
-fn verified(body: &Bytes) -> Verified<'_> {
-    let state = ClientState {
-        name: "test".to_owned(),
-        secret: Secret::new("c".to_owned()),
-        subscriptions: HashSet::new(),
-        tenants: HashSet::new(),
-        silent_after: None,
-    };
-    Verifier::new(&[state]).verify(Batch::parse(body, 100).expect("a batch"))
 }
 
 /// Nothing of it is believed or refused: Graph sends all of it again.

@@ -1,35 +1,8 @@
 //! For whom tokens vouch, and which key a content names.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::*;
-use crate::{config::ClientState, notification::Batch, secret::Secret, verify::Verifier};
-
-/// Reads a collection, and lets `look` see its items once they are believed.
-fn believed<T>(body: &str, look: impl FnOnce(&[Authentic<'_>]) -> T) -> T {
-    look(verified(body).authentic())
-}
-
-fn verified(body: &str) -> Verified<'_> {
-    let state = ClientState {
-        name: "a".to_owned(),
-        secret: Secret::new("secret".to_owned()),
-        subscriptions: HashSet::new(),
-        tenants: HashSet::new(),
-        silent_after: None,
-    };
-    let batch = Batch::parse(body.as_bytes(), 10).expect("a batch");
-    Verifier::new(&[state]).verify(batch)
-}
-
-fn vectors() -> Value {
-    serde_json::from_str(include_str!("../../../../tests/data/vector-own-decryption.json")).expect("JSON")
-}
-
-fn key(vectors: &Value) -> PrivateKey {
-    let pem = vectors["certificate"]["private_key_pkcs8_pem"].as_str().expect("PEM");
-    PrivateKey::from_pem(pem).expect("a key")
-}
+use super::*;
 
 /// The verdicts on an item of tenant `A`, one of `b`, one of none, and one without resource data.
 fn refusals(verdicts: Vec<Result<&'static str, TokenFault>>) -> [Option<Reason>; 4] {
@@ -41,10 +14,10 @@ fn refusals(verdicts: Vec<Result<&'static str, TokenFault>>) -> [Option<Reason>;
     let items = [item(a, content), item(b, content), item("", content), item("", "")];
     let tenants = verdicts.into_iter().map(|verdict| verdict.map(|tenant| tenant.to_owned().into()));
     let vouched = Vouched::by(tenants.collect());
-    believed(&format!(r#"{{"value":[{}]}}"#, items.join(",")), |items| {
-        let refusals: Vec<_> = items.iter().map(|item| vouched.refusal(item)).collect();
-        refusals.try_into().expect("four items")
-    })
+    let body = format!(r#"{{"value":[{}]}}"#, items.join(","));
+    let verified = verified(body.as_bytes());
+    let refusals: Vec<_> = verified.authentic().iter().map(|item| vouched.refusal(item)).collect();
+    refusals.try_into().expect("four items")
 }
 
 #[test]
@@ -71,38 +44,19 @@ fn a_suspicious_token_beside_good_ones_costs_them_their_word() {
 #[test]
 fn a_content_names_its_key_by_its_id_and_else_by_its_certificate() {
     let vectors = vectors();
-    let key = Arc::new(key(&vectors));
-    let metrics = Metrics::new();
-    let ring_key = |id: &str, thumbprint: Option<&str>| RingKey {
-        id: id.to_owned(),
-        thumbprint: thumbprint.map(str::to_owned),
-        not_after: None,
-        key: Arc::clone(&key),
-        uses: metrics.rich.key_use(id),
-    };
-    let rich = Rich {
-        expectations: Expectations {
-            app_ids: HashSet::new(),
-            tenants: HashSet::new(),
-            issuer_v1: String::new(),
-            issuer_v2: String::new(),
-            publisher: String::new(),
-            clock_skew: std::time::Duration::ZERO,
-        },
-        deliver: Deliver::Opened,
-        ring: vec![ring_key("old", None), ring_key("new", Some("AB12"))],
-        keys: Keys::new(&metrics).0,
-        turns: Turns::of_machine(),
-        metrics: Arc::clone(&metrics),
-    };
+    let thumbprint = vectors["certificate"]["sha1_thumbprint"].as_str().expect("a thumbprint");
+    let pem = vectors["certificate"]["certificate_pem"].as_str().expect("PEM");
+    let certificate = Some(Certificate::from_pem(pem).expect("a certificate"));
+    let keys = [key("old"), RichKey { certificate, ..key("new") }];
     for (names, expected) in [
         (json!({ "encryptionCertificateId": "old" }), Some(0)),
         (json!({ "encryptionCertificateId": "new" }), Some(1)),
         (json!({ "encryptionCertificateId": "New" }), None),
         (json!({ "encryptionCertificateId": "other" }), None),
-        (json!({ "encryptionCertificateId": "other", "encryptionCertificateThumbprint": "AB12" }), None),
-        (json!({ "encryptionCertificateThumbprint": "ab12" }), Some(1)),
-        (json!({ "encryptionCertificateThumbprint": "ab13" }), None),
+        (json!({ "encryptionCertificateId": "other", "encryptionCertificateThumbprint": thumbprint }), None),
+        (json!({ "encryptionCertificateThumbprint": thumbprint }), Some(1)),
+        (json!({ "encryptionCertificateThumbprint": thumbprint.to_lowercase() }), Some(1)),
+        (json!({ "encryptionCertificateThumbprint": "AB12" }), None),
         (json!({}), None),
     ] {
         let mut content = json!({ "data": "AA==", "dataKey": "AA==", "dataSignature": "AA==" });
@@ -110,10 +64,8 @@ fn a_content_names_its_key_by_its_id_and_else_by_its_certificate() {
         let body = format!(
             r#"{{"value":[{{"subscriptionId":"s","clientState":"secret","encryptedContent":{content}}}]}}"#
         );
-        let found = believed(&body, |items| {
-            let content = items[0].notification.sealed.and_then(|sealed| sealed.read()).expect("a content");
-            rich.key_of(&content)
-        });
-        assert_eq!(found, expected, "{names}");
+        let verified = verified(body.as_bytes());
+        let sealed = verified.authentic()[0].notification.sealed.expect("it is there");
+        assert_eq!(place(&keys, &sealed.read().expect("a content")), expected, "{names}");
     }
 }
