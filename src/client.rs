@@ -248,13 +248,35 @@ pub(crate) fn roots(pem: &[u8]) -> Result<RootCertStore, pem::Error> {
     if roots.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(roots) }
 }
 
-/// Path and query: what stands in the first line of a request that goes to no proxy.
+/// Path and query: what stands in the first line of a request that goes to no proxy. A URL need not have a path.
 fn target(uri: &Uri) -> Uri {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    target.parse().expect("it was part of a URI")
+    let (path, query) = (uri.path(), uri.query());
+    let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    // An empty path is read as "/" by Uri::path.
+    target.parse().unwrap_or_else(|_| Uri::from_static("/"))
 }
 
 const US: &str = concat!("graphhook/", env!("CARGO_PKG_VERSION"));
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// What we ask for is a few KiB long at most; the longest is a chain of certificates.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_url_has_a_target() {
+        for (url, expected) in [
+            ("https://a", "/"),
+            ("https://a/", "/"),
+            ("https://a/b?c=d", "/b?c=d"),
+            ("https://a?c=d", "/?c=d"),
+            ("https://a:1?c", "/?c"),
+            ("https://a?", "/?"),
+            ("https://a/b?c?d/e", "/b?c?d/e"),
+        ] {
+            assert_eq!(target(&url.parse().expect("a URL")), expected, "{url}");
+        }
+    }
+}

@@ -134,9 +134,10 @@ fn digested(fingerprint: Fingerprint<'_>) -> MessageId {
 /// any more, since it may hold what was secret.
 fn rewritten(raw: &str, mut edits: Vec<Edit<'_>>) -> Bytes {
     edits.sort_unstable_by_key(|edit| edit.from);
-    let grown: usize = edits.iter().map(|edit| edit.to.len()).sum();
-    // Never moved: a copy that is left behind would not be wiped.
-    let mut body = Zeroizing::new(Vec::with_capacity(raw.len() + grown));
+    let (grown, cut) =
+        edits.iter().fold((0, 0), |(grown, cut), edit| (grown + edit.to.len(), cut + edit.until - edit.from));
+    // To the byte, so that it is never moved: a copy that is left behind would not be wiped.
+    let mut body = Zeroizing::new(Vec::with_capacity(raw.len() + grown - cut));
     let mut rest = 0;
     for Edit { from, until, to } in edits {
         body.extend_from_slice(&raw.as_bytes()[rest..from]);

@@ -80,7 +80,10 @@ pub(super) fn check_reading(item: &Notification<'_>) {
         assert_eq!(field.as_deref(), members.words(name).as_deref(), "{name}");
     }
     assert_eq!(item.kind == Kind::Lifecycle, members.string("lifecycleEvent").is_some());
-    assert_eq!(item.sealed.is_some(), members.all("encryptedContent").iter().any(|value| *value != "null"));
+    assert_eq!(
+        item.sealed.is_some(),
+        members.all_spellings("encryptedContent").iter().any(|value| *value != "null")
+    );
     check_values(item);
 }
 

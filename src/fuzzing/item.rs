@@ -12,7 +12,10 @@ use crate::{
     },
     envelope::{Router, routing::Template},
     notification::{Batch, DEPTH_MAX, mask::masked},
-    verify::Verifier,
+    verify::{
+        Verifier,
+        rich::again::{Again, Unvouched},
+    },
 };
 
 /// Puts an item between two good ones, which it must not touch; judges it as `quarantine release` does; and masks it,
@@ -43,8 +46,10 @@ fn check_neighbours(text: &str) {
 fn check_release(text: &str, is_one: bool) {
     let kept = Kept { body: text.to_owned().into(), ..Kept::default() };
     let router = Router::new(Template::default(), ClientStatePolicy::Keep);
-    if let Ok(envelope) = reconsider(&kept, &Judges { verifier: Verifier::new(&table()), rich: None, router })
-    {
+    if let Ok(envelope) = reconsider(
+        &kept,
+        &Judges { verifier: Verifier::new(&table()), rich: Again::new(None, Unvouched::Refused), router },
+    ) {
         assert!(is_one, "released is what is no item");
         assert_eq!(envelope.body, kept.body);
         let said = Members::of(text).and_then(|members| members.string("clientState"));

@@ -23,6 +23,12 @@ impl<'a> Members<'a> {
         named.map(|(_, value)| *value).collect()
     }
 
+    /// The same, for a parser to which names are equal that differ in case only.
+    pub(super) fn all_spellings(&self, name: &str) -> Vec<&'a str> {
+        let is_named = |other: &str| string(other).is_some_and(|other| other.eq_ignore_ascii_case(name));
+        self.0.iter().filter(|(other, _)| is_named(other)).map(|(_, value)| *value).collect()
+    }
+
     /// The value that other parsers see: the last one.
     pub(super) fn last(&self, name: &str) -> Option<&'a str> {
         self.all(name).pop()

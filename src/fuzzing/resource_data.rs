@@ -67,7 +67,9 @@ fn check_message(raw: &str, message: &str, resource: &str, policy: ClientStatePo
     let (Members(before), Members(after)) =
         (Members::of(raw).expect("one"), Members::of(message).expect("one"));
     let expected = before.iter().map(|(name, value)| match string(name).as_deref() {
-        Some("encryptedContent") => ("\"decryptedContent\"", resource.trim_matches(WHITE_SPACE)),
+        Some(name) if name.eq_ignore_ascii_case("encryptedContent") => {
+            ("\"decryptedContent\"", resource.trim_matches(WHITE_SPACE))
+        }
         Some("clientState") if policy == ClientStatePolicy::Redact => (*name, "null"),
         Some(_) | None => (*name, *value),
     });
@@ -95,9 +97,9 @@ fn check_message(raw: &str, message: &str, resource: &str, policy: ClientStatePo
 /// The resource in an item, by the letter of Graph's page.
 fn second_reading(item: &str) -> Option<String> {
     let members = Members::of(item)?;
-    let [content] = *members.all("encryptedContent") else { return None };
+    let [content] = *members.all_spellings("encryptedContent") else { return None };
     // It would stand there twice.
-    if members.has("decryptedContent") {
+    if !members.all_spellings("decryptedContent").is_empty() {
         return None;
     }
     let content = Members::of(content)?;

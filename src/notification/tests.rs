@@ -192,28 +192,6 @@ fn the_kind_follows_the_lifecycle_event() {
 }
 
 #[test]
-fn what_is_sealed_is_read_when_it_can_only_mean_one_thing() {
-    const CONTENT: &str = r#"{"data":"ZGF0YQ==","dataKey":"a2V5","dataSignature":"c2lnbg=="}"#;
-    for (members, expected) in [
-        ("", None),
-        (r#""encryptedContent":null"#, None),
-        (r#""encryptedContent":$"#, Some(true)),
-        (r#""encrypted\u0043ontent":$"#, Some(true)),
-        (r#""encryptedContent":[$]"#, Some(false)),
-        (r#""encryptedContent":$,"encryptedContent":$"#, Some(false)),
-        // It would stand there twice once it is opened, and consumers' parsers take one or the other.
-        (r#""encryptedContent":$,"decryptedContent":{"id":"1"}"#, Some(false)),
-        (r#""decrypted\u0043ontent":null,"encryptedContent":$"#, Some(false)),
-        (r#""decryptedContent":{"id":"1"}"#, None),
-    ] {
-        let json = format!("{{{}}}", members.replace('$', CONTENT));
-        item(&json, |item| {
-            assert_eq!(item.sealed.map(|sealed| sealed.read().is_some()), expected, "{json}");
-        });
-    }
-}
-
-#[test]
 fn bytes_are_kept_as_they_came() {
     let odd = "{\"subscriptionId\":\"s\", \"n\":638059995676961317 ,\"f\":1.10,\"z\":\"\\u0000 \u{2028}\",\"e\":1E+2,\n \"big\":12345678901234567890123}";
     item(odd, |item| assert_eq!(item.raw, odd));

@@ -149,13 +149,19 @@ impl<'de: 'a, 'a, T: Keeps<'a>> Visitor<'de> for Collect<T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let mut object = T::default();
         while let Some((name, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-            let member = text(name.get()).and_then(|name| object.member(&name));
+            let member = text(name.get()).and_then(|name| object.member(canonical(&name)));
             if let Some(member) = member {
                 member.put(name.get(), value.get());
             }
         }
         Ok(object)
     }
+}
+
+/// Of what needs a token, every spelling counts: there are parsers to which names are equal that differ in case only.
+fn canonical(name: &str) -> &str {
+    let known = ["encryptedContent", "decryptedContent"];
+    known.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name)
 }
 
 /// The text is not JSON.

@@ -176,17 +176,17 @@ impl Keys {
         self.shelf.borrow().clone()
     }
 
-    /// What is known after a fetch that begins now. All who ask while none has begun share one.
+    /// What is known after a fetch that begins now, whether or not it brought everything. All who ask while none has begun
+    /// share one.
     ///
     /// # Errors
     ///
-    /// [`NoKeys`] when it did not bring everything, is not done by `owed`, or would be one too many.
+    /// [`NoKeys`] when it is not done by `owed`, or would be one too many.
     pub async fn fresh(&self, owed: Deadline) -> Result<Shelf, NoKeys> {
         let wanted = self.ask().ok_or(NoKeys)?;
         let mut shelf = self.shelf.clone();
         let ended = owed.limit(shelf.wait_for(|shelf| shelf.ended >= wanted)).await;
-        let shelf = ended.map_err(|_| NoKeys)?.map_err(|_| NoKeys)?.clone();
-        if shelf.is_current { Ok(shelf) } else { Err(NoKeys) }
+        Ok(ended.map_err(|_| NoKeys)?.map_err(|_| NoKeys)?.clone())
     }
 
     /// The number of the fetch to wait for.
@@ -343,9 +343,14 @@ impl KeyKeeper {
 
     /// Reads every document; whether all of them brought keys.
     async fn fetch(&mut self, source: &KeySource) -> bool {
-        self.shelf.send_modify(|shelf| shelf.begun += 1);
-        let number = self.shelf.borrow().begun;
         self.documents.retain(|document| source.documents.contains(&document.url));
+        let keys = self.keys();
+        self.shelf.send_modify(|shelf| {
+            shelf.begun += 1;
+            // Of a document that is not listed any more, nothing stays in force meanwhile.
+            shelf.keys = keys;
+        });
+        let number = self.shelf.borrow().begun;
         let fetched = match Client::https(source.ca_file.clone(), CA_FILE).await {
             Ok(client) => join_all(source.documents.iter().map(|url| published(&client, url))).await,
             Err(error) => vec![Err(error.into())],
@@ -365,10 +370,7 @@ impl KeyKeeper {
             }
         }
         self.tell(failure.as_ref());
-        let (keys, is_current) = (
-            Arc::new(SigningKeys::of(self.documents.iter().flat_map(|document| &document.keys))),
-            failure.is_none(),
-        );
+        let (keys, is_current) = (self.keys(), failure.is_none());
         self.metrics.rich.signing_keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
         let now = SystemTime::now();
         if is_current {
@@ -383,6 +385,10 @@ impl KeyKeeper {
             }
         });
         is_current
+    }
+
+    fn keys(&self) -> Arc<SigningKeys> {
+        Arc::new(SigningKeys::of(self.documents.iter().flat_map(|document| &document.keys)))
     }
 
     /// Once when it begins to fail, and once when it is well again.

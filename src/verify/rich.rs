@@ -7,6 +7,7 @@
 pub mod again;
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -53,15 +54,26 @@ pub struct Rich {
 pub struct Turns {
     free: Arc<Semaphore>,
     many: usize,
+    /// POSTs that decrypt, in the order in which they came. If all had their turns at once, and there were more than can be
+    /// done, all would be late, and Graph would bring all of them again.
+    posts: Arc<Semaphore>,
 }
 
 impl Turns {
     /// As many at a time as there are processors.
     pub fn of_machine() -> Self {
         let many = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { free: Arc::new(Semaphore::new(many)), many }
+        Self::new(many)
+    }
+
+    fn new(many: usize) -> Self {
+        let posts = Arc::new(Semaphore::new(many * POSTS_FOR_EACH));
+        Self { free: Arc::new(Semaphore::new(many)), many, posts }
     }
 }
+
+/// POSTs that share the turns of a processor: enough for a small one to come through beside large ones.
+const POSTS_FOR_EACH: usize = 2;
 
 /// What an operator is told of `[rich]`.
 #[derive(Clone, Debug, Serialize)]
@@ -193,12 +205,14 @@ impl Rich {
             TokenList::Unreadable => return Ok(Vouched::Nobody(Reason::BadToken)),
             TokenList::Tokens(tokens) => tokens,
         };
-        let judge = |shelf: &Shelf| -> Vec<Result<TenantId<'static>, TokenFault>> {
-            tokens.iter().map(|token| self.config.expectations.judge(token, &shelf.keys, now)).collect()
-        };
-        let mut verdicts = judge(&self.signing_keys.shelf());
+        let mut verdicts = self.verdicts(tokens, &self.signing_keys.shelf(), now);
         if verdicts.contains(&Err(TokenFault::UnknownKey)) {
-            verdicts = judge(&self.signing_keys.fresh(owed).await?);
+            let shelf = self.signing_keys.fresh(owed).await?;
+            verdicts = self.verdicts(tokens, &shelf, now);
+            // It may stand where nobody answered.
+            if verdicts.contains(&Err(TokenFault::UnknownKey)) && shelf.is_failing() {
+                return Err(NoKeys);
+            }
         }
         for verdict in &verdicts {
             let fault = verdict.as_ref().err().copied();
@@ -210,6 +224,25 @@ impl Rich {
         Ok(Vouched::by(verdicts))
     }
 
+    /// Up to the first that is suspicious: that one decides.
+    fn verdicts(
+        &self,
+        tokens: &[Cow<'_, str>],
+        shelf: &Shelf,
+        now: SystemTime,
+    ) -> Vec<Result<TenantId<'static>, TokenFault>> {
+        let mut verdicts = Vec::new();
+        for token in tokens {
+            let verdict = self.config.expectations.judge(token, &shelf.keys, now);
+            let decides = verdict.as_ref().is_err_and(|fault| fault.is_suspicious());
+            verdicts.push(verdict);
+            if decides {
+                break;
+            }
+        }
+        verdicts
+    }
+
     /// Replaces what is sealed by what is in it.
     async fn open<'a>(
         &self,
@@ -219,8 +252,15 @@ impl Rich {
         owed: Deadline,
     ) -> Result<Verified<'a>, Undecided<'a>> {
         let work: Vec<_> = verified.authentic.iter().map(|item| self.work(item, body)).collect();
-        let done = stream::iter(work).map(|work| self.done(work)).buffered(self.turns.many);
-        let Ok(opened) = owed.limit(done.collect::<Vec<_>>()).await else {
+        let opened = async {
+            let _in_order = match work.iter().any(|work| matches!(work, Work::Open { .. })) {
+                true => Some(self.turns.posts.acquire().await.expect("nobody closes it")),
+                false => None,
+            };
+            let done = stream::iter(work).map(|work| self.done(work)).buffered(self.turns.many);
+            done.collect::<Vec<_>>().await
+        };
+        let Ok(opened) = owed.limit(opened).await else {
             return Err(Undecided { verified, reason: UndecidedReason::Late });
         };
         let mut opened = opened.into_iter();

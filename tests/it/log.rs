@@ -47,12 +47,21 @@ impl Journal {
 
     /// The next entry whose message begins so.
     fn next_of(&self, message: &str) -> BTreeMap<String, String> {
-        loop {
+        let [entry] = self.next_of_each([message]);
+        entry
+    }
+
+    /// The next entries whose messages begin so, in whatever order they come.
+    fn next_of_each<const N: usize>(&self, messages: [&str; N]) -> [BTreeMap<String, String>; N] {
+        let mut found = [(); N].map(|()| None);
+        while found.iter().any(Option::is_none) {
             let entry = self.next();
-            if entry.get("MESSAGE").is_some_and(|said| said.starts_with(message)) {
-                return entry;
+            let said = entry.get("MESSAGE").map_or("", String::as_str);
+            if let Some(index) = messages.iter().position(|message| said.starts_with(message)) {
+                found[index].get_or_insert(entry);
             }
         }
+        found.map(|entry| entry.expect("all are there"))
     }
 }
 
@@ -69,13 +78,13 @@ async fn journald_gets_entries_that_explain_themselves() {
         .set("log", "format", r#""journald""#)
         .env("JOURNAL_SOCKET", journal.path())
         .spawn();
-    let (listening, serving) = (journal.next_of("listening"), journal.next_of("graphhook is serving"));
+    let [listening, serving, away] =
+        journal.next_of_each(["listening", "graphhook is serving", "broker not connected"]);
     assert_eq!(listening["PRIORITY"], "5");
     assert_eq!(listening["GRAPHHOOK_ADDRESS"], format!("127.0.0.1:{public}"));
     assert_eq!(serving["GRAPHHOOK_BROKERS"], "amqp://127.0.0.1:1/%2f");
     assert_eq!(serving["GRAPHHOOK_LISTENERS"], format!("127.0.0.1:{public}"));
     assert_eq!(serving["GRAPHHOOK_SPOOL_ITEMS"], "0");
-    let away = journal.next_of("broker not connected");
     assert_eq!(away["PRIORITY"], "4");
     assert_eq!(away["SYSLOG_IDENTIFIER"], "graphhook");
     assert_eq!(away["GRAPHHOOK_EVENT"], "broker_not_connected");

@@ -76,7 +76,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let unvouched = if without_token { Unvouched::Passed } else { Unvouched::Refused };
     let judges = Judges {
         verifier: Verifier::new(&config.client_states),
-        rich: config.rich.clone().map(|rich| Again::new(rich, unvouched)),
+        rich: Again::new(config.rich.clone(), unvouched),
         router: Router::new(config.broker.routing_key.clone(), config.broker.client_state),
     };
     if !dry_run {

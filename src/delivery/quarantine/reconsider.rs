@@ -20,8 +20,8 @@ use crate::{
 pub struct Judges {
     /// The table of secrets.
     pub verifier: Verifier,
-    /// Resource data, if it is checked.
-    pub rich: Option<Again>,
+    /// Resource data.
+    pub rich: Again,
     /// Where what is genuine goes.
     pub router: Router,
 }
@@ -41,10 +41,7 @@ pub fn reconsider(kept: &Kept, judges: &Judges) -> Result<Envelope, Reason> {
         // The quotation marks and brackets around it mean something else than they should.
         return Err(Reason::Malformed);
     }
-    let mut verified = verifier.verify(batch);
-    if let Some(rich) = rich {
-        verified = rich.judge(verified, &body, earlier(kept));
-    }
+    let verified = rich.judge(verifier.verify(batch), &body, earlier(kept));
     if let Some(refused) = verified.refused().first() {
         return Err(refused.reason);
     }
@@ -86,6 +83,7 @@ mod tests {
         config::{ClientState, ClientStatePolicy},
         envelope::routing::Template,
         secret::Secret,
+        verify::rich::again::Unvouched,
     };
 
     const ITEM: &str =
@@ -116,7 +114,10 @@ mod tests {
         };
         let router =
             Router::new(Template::parse("{kind}.{change}").expect("a template"), ClientStatePolicy::Keep);
-        reconsider(kept, &Judges { verifier: Verifier::new(&[entry]), rich: None, router })
+        reconsider(
+            kept,
+            &Judges { verifier: Verifier::new(&[entry]), rich: Again::new(None, Unvouched::Refused), router },
+        )
     }
 
     #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::notification::Batch;
 
-/// What the member `validationTokens` of this text holds; `None` for a body without it.
+/// What members `validationTokens` with these values hold together.
 fn list(members: &[&str]) -> String {
     let members: String = members.iter().map(|value| format!(r#","validationTokens":{value}"#)).collect();
     let body = format!(r#"{{"value":[]{members}}}"#);
@@ -78,7 +78,17 @@ fn resource_data_is_there_unless_it_is_null() {
     for other in ["null", "{}", GOOD] {
         check_sealed(&format!(r#","encryptedContent":{GOOD},"encryptedContent":{other}"#), Some(false));
         check_sealed(&format!(r#","encryptedContent":{other},"encryptedContent":{GOOD}"#), Some(false));
+        check_sealed(&format!(r#","EncryptedContent":{other},"encryptedContent":{GOOD}"#), Some(false));
+        // What is opened would stand there twice.
+        check_sealed(&format!(r#","encryptedContent":{GOOD},"decryptedContent":{other}"#), Some(false));
+        check_sealed(&format!(r#","Decrypted\u0043ontent":{other},"encryptedContent":{GOOD}"#), Some(false));
+        check_sealed(&format!(r#","decryptedContent":{other}"#), None);
     }
+    for name in ["EncryptedContent", "encryptedcontent", "ENCRYPTEDCONTENT"] {
+        check_sealed(&format!(r#","{name}":{GOOD}"#), Some(true));
+        check_sealed(&format!(r#","encryptedContent":null,"{name}":{GOOD}"#), Some(false));
+    }
+    check_sealed(&format!(r#","encrypted_content":{GOOD}"#), None);
 }
 
 #[test]

@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use super::{is_sealed, place};
 use crate::{
-    config::{self, Deliver},
+    config::{self, Deliver, RichKey},
     verify::{Authentic, Reason, Resource, Verified, decrypt::Parcel},
 };
 
-/// Judges by `[rich]` once more.
+/// Judges by `[rich]` once more, or by what was found when there was one.
 #[derive(Debug)]
 pub struct Again {
-    config: config::Rich,
+    config: Option<config::Rich>,
     unvouched: Unvouched,
 }
 
@@ -26,7 +26,7 @@ pub enum Unvouched {
 
 impl Again {
     /// A judge of this configuration.
-    pub fn new(config: config::Rich, unvouched: Unvouched) -> Self {
+    pub fn new(config: Option<config::Rich>, unvouched: Unvouched) -> Self {
         Self { config, unvouched }
     }
 
@@ -40,29 +40,35 @@ impl Again {
         if !is_sealed(item) {
             return Ok(());
         }
+        let Some(config) = &self.config else {
+            // Nobody looks at tokens any more; but what one has shown is not forgotten.
+            return match (self.unvouched, earlier) {
+                (Unvouched::Refused, Some(reason @ (Reason::MissingToken | Reason::BadToken))) => Err(reason),
+                (Unvouched::Refused | Unvouched::Passed, _) => Ok(()),
+            };
+        };
         let tenant = item.notification.tenant_id.as_deref().unwrap_or_default().to_ascii_lowercase();
-        if !self.config.expectations.tenants.contains(&tenant) {
+        if !config.expectations.tenants.contains(&tenant) {
             return Err(Reason::BadToken);
         }
         match (self.unvouched, why_unvouched(earlier)) {
             (Unvouched::Refused, Some(reason)) => return Err(reason),
             (Unvouched::Passed, Some(_)) | (_, None) => {}
         }
-        match self.config.deliver {
+        match config.deliver {
             Deliver::Sealed => Ok(()),
-            Deliver::Opened => self.open(item, body),
+            Deliver::Opened => open(&config.keys, item, body),
         }
     }
+}
 
-    fn open(&self, item: &mut Authentic<'_>, body: &Bytes) -> Result<(), Reason> {
-        let content = item.notification.sealed.and_then(|sealed| sealed.read());
-        let content = content.ok_or(Reason::Undecryptable)?;
-        let key = place(&self.config.keys, &content).ok_or(Reason::UnknownKey)?;
-        let key = &self.config.keys[key].private_key;
-        let opened = Parcel::of(&content, body).and_then(|parcel| parcel.open(key));
-        item.resource = Resource::Opened(opened.map_err(|_| Reason::Undecryptable)?);
-        Ok(())
-    }
+fn open(keys: &[RichKey], item: &mut Authentic<'_>, body: &Bytes) -> Result<(), Reason> {
+    let content = item.notification.sealed.and_then(|sealed| sealed.read());
+    let content = content.ok_or(Reason::Undecryptable)?;
+    let key = place(keys, &content).ok_or(Reason::UnknownKey)?;
+    let opened = Parcel::of(&content, body).and_then(|parcel| parcel.open(&keys[key].private_key));
+    item.resource = Resource::Opened(opened.map_err(|_| Reason::Undecryptable)?);
+    Ok(())
 }
 
 /// Decryption comes after the tokens, and the clientState before them: the reason of then tells whether one was valid.
@@ -95,6 +101,15 @@ mod tests {
 
     /// What becomes of an item with these members, with `deliver = "sealed"`.
     fn judged(members: &str, unvouched: Unvouched, earlier: Option<Reason>) -> Result<(), Reason> {
+        judged_by(|rich| rich, members, unvouched, earlier)
+    }
+
+    fn judged_by(
+        change: fn(Option<config::Rich>) -> Option<config::Rich>,
+        members: &str,
+        unvouched: Unvouched,
+        earlier: Option<Reason>,
+    ) -> Result<(), Reason> {
         let text = format!(
             "[rich]\ndeliver = \"sealed\"\napp_ids = [\"{TENANT}\"]\ntenants = [\"{TENANT}\"]\n\
              [[client_states]]\nname = \"a\"\nsecret = \"hunter2\"\n"
@@ -105,7 +120,7 @@ mod tests {
         let item = format!(r#"{{"subscriptionId":"s","clientState":"hunter2",{members}}}"#);
         let body = Bytes::from(format!(r#"{{"value":[{item}]}}"#));
         let verified = Verifier::new(&[entry]).verify(Batch::parse(&body, 1).expect("a batch"));
-        let again = Again::new(config.rich.expect("it is checked"), unvouched);
+        let again = Again::new(change(config.rich), unvouched);
         let verified = again.judge(verified, &body, earlier);
         assert_eq!(verified.len(), 1);
         verified.refused().first().map_or(Ok(()), |refused| Err(refused.reason))
@@ -149,5 +164,17 @@ mod tests {
         for plain in [r#""tenantId":"x""#, r#""tenantId":"x","encryptedContent":null"#] {
             assert_eq!(judged(plain, Unvouched::Refused, Some(Reason::Mismatch)), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_a_token_has_shown_is_not_forgotten_when_nobody_looks_at_tokens_any_more() {
+        let sealed = r#""tenantId":"x","encryptedContent":{}"#;
+        for reason in Reason::ALL {
+            let shown = matches!(reason, Reason::MissingToken | Reason::BadToken);
+            let expected = if shown { Err(reason) } else { Ok(()) };
+            assert_eq!(judged_by(|_| None, sealed, Unvouched::Refused, Some(reason)), expected, "{reason:?}");
+            assert_eq!(judged_by(|_| None, sealed, Unvouched::Passed, Some(reason)), Ok(()), "{reason:?}");
+        }
+        assert_eq!(judged_by(|_| None, sealed, Unvouched::Refused, None), Ok(()));
     }
 }

@@ -48,7 +48,7 @@ fn judge(keys: Vec<RichKey>, turns: usize) -> Rich {
         keys,
     };
     let metrics = Metrics::new();
-    let turns = Turns { free: Arc::new(Semaphore::new(turns)), many: turns.max(1) };
+    let turns = Turns { free: Arc::new(Semaphore::new(turns)), ..Turns::new(turns.max(1)) };
     Rich::new(config, Keys::new(&metrics).0, turns, metrics)
 }
 

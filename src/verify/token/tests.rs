@@ -239,3 +239,16 @@ fn a_key_signs_for_its_issuer_alone() {
         }
     }
 }
+
+#[test]
+fn a_token_has_its_measure() {
+    let with = |bytes: usize| {
+        let mut header = header();
+        header["x"] = json!("x".repeat(bytes));
+        signed(&header, &claims("valid-v2-tenant-A"))
+    };
+    let (short, long) = (with(3_000), with(8_000));
+    assert!(short.len() < TOKEN_BYTES_MAX && TOKEN_BYTES_MAX < long.len());
+    check(&short, Ok("8afd02d6-ebdd-4270-a515-c749898ea5c5"));
+    check(&long, Err(TokenFault::Malformed));
+}

@@ -46,3 +46,27 @@ async fn turns_are_taken_one_after_the_other() {
     }
     assert_eq!(judge.turns.free.available_permits(), 1);
 }
+
+/// A POST that finds others before it begins nothing; one that has nothing to open does not wait behind them.
+#[tokio::test(start_paused = true)]
+async fn posts_have_their_turn_in_order() {
+    let (judge, body) = (judge(1), body(3));
+    let owed = || Deadline::after(Duration::from_secs(2));
+    let before = judge.turns.posts.acquire_many(2).await.expect("nobody closes it");
+    assert_eq!(judge.turns.posts.available_permits(), 0);
+    let undecided = judge.open(verified(&body), &body, SystemTime::UNIX_EPOCH, owed()).await;
+    assert_eq!(undecided.expect_err("others are before it").reason, UndecidedReason::Late);
+    assert_eq!(judge.uses[0].last(), 0);
+    let nothing = self::body(0);
+    let decided = judge.open(verified(&nothing), &nothing, SystemTime::UNIX_EPOCH, owed()).await;
+    assert_eq!(decided.expect("nothing to open").authentic().len(), 1);
+    drop(before);
+    tokio::time::resume();
+    let opened = judge.open(
+        verified(&body),
+        &body,
+        SystemTime::UNIX_EPOCH,
+        Deadline::after(Duration::from_secs(3600)),
+    );
+    assert_eq!(opened.await.expect("it is its turn").authentic().len(), 4);
+}
