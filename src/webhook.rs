@@ -113,8 +113,8 @@ impl Webhook {
         metrics: Arc<Metrics>,
     ) -> Self {
         let means = Means { keys, turns: Turns::of_machine() };
-        let webhook = Self {
-            rules: RwLock::new(Arc::new(Rules::of(config, &means, &metrics))),
+        Self {
+            rules: RwLock::new(ready(config, &means, &sightings, &metrics)),
             means,
             memory: body::Memory::default(),
             delivery,
@@ -123,19 +123,12 @@ impl Webhook {
             tracer,
             unavailable: Sparse::default(),
             refused: Sparse::default(),
-        };
-        webhook.adopt(config);
-        webhook
+        }
     }
 
     /// Judges by this configuration from now on. Requests whose head has arrived go on with the one before.
     pub fn adopt(&self, config: &Config) {
-        self.sightings.adopt(&config.client_states);
-        // Before any request that needs them.
-        self.means.keys.adopt(config.rich.as_ref().map(|rich| rich.signing_keys.clone()));
-        let keys = config.rich.iter().flat_map(|rich| &rich.keys);
-        self.metrics.rich.adopt(keys.map(|key| (key.id.as_str(), key.not_after())));
-        let rules = Arc::new(Rules::of(config, &self.means, &self.metrics));
+        let rules = ready(config, &self.means, &self.sightings, &self.metrics);
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
@@ -324,4 +317,13 @@ impl Webhook {
             self.delivery.quarantine(|| quarantined(item, arrival));
         }
     }
+}
+
+/// The rules of this configuration, once everything that they lead to goes by it, too.
+fn ready(config: &Config, means: &Means, sightings: &Sightings, metrics: &Arc<Metrics>) -> Arc<Rules> {
+    sightings.adopt(&config.client_states);
+    means.keys.adopt(config.rich.as_ref().map(|rich| rich.signing_keys.clone()));
+    let keys = config.rich.iter().flat_map(|rich| &rich.keys);
+    metrics.rich.adopt(keys.map(|key| (key.id.as_str(), key.not_after())));
+    Arc::new(Rules::of(config, means, metrics))
 }
