@@ -138,6 +138,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let addresses: Vec<String> = sockets.iter().map(Socket::address).collect();
 
     let hash = in_force.hash.clone();
+    let rich = config.rich.as_ref().map_or("unchecked", |rich| rich.deliver.as_str());
     let (news, told) = watch::channel(News { config: in_force, ..News::default() });
     let stopping = CancellationToken::new();
     let webhook = Webhook::new(
@@ -224,6 +225,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         brokers,
         spool = view.delivery.spool_state().as_str(),
         spool_items = metrics.spool_items.get(),
+        resource_data = rich,
         warnings = warnings.len(),
         "graphhook is serving"
     );

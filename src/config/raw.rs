@@ -185,6 +185,16 @@ pub enum Deliver {
     Opened,
 }
 
+impl Deliver {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Opened => "opened",
+        }
+    }
+}
+
 /// `rich.cloud`: whose identity platform issues tokens.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     certificates::{Candidate, Certificates},
@@ -116,6 +116,12 @@ impl Reloader {
     fn adopt(&mut self, prepared: Prepared) -> Vec<&'static str> {
         let Prepared { reloaded: Reloaded { config, warnings, effective, .. }, pairs } = prepared;
         let changed = self.config.changed_to(&config);
+        if self.config.rich.is_some() && config.rich.is_none() {
+            warn!(
+                event = "resource_data_unchecked",
+                "[rich] is gone: resource data is judged by clientState alone, and nobody looks at its tokens"
+            );
+        }
         let in_force = InForce::new(&effective, &warnings);
         self.door.adopt(&config);
         self.webhook.adopt(&config);

@@ -35,10 +35,11 @@ pub struct PrivateKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyError {
     /// No PEM with a private key.
-    #[error(
-        "no private key in PEM (PKCS#8 or PKCS#1, without a password); a file is named by {{ file = \"…\" }}"
-    )]
+    #[error("no private key in PEM (PKCS#8 or PKCS#1); a file is named by {{ file = \"…\" }}")]
     NotPem,
+    /// It is encrypted itself.
+    #[error("the private key has a password: `openssl pkey` takes it off")]
+    HasPassword,
     /// Some other kind of key, or a broken one.
     #[error("no RSA key of 2048 to 8192 bits")]
     NotRsa,
@@ -51,6 +52,9 @@ impl PrivateKey {
     ///
     /// [`KeyError`]; it quotes nothing.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        if ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"].iter().any(|mark| text.contains(mark)) {
+            return Err(KeyError::HasPassword);
+        }
         let mut der = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::NotPem)?;
         let key = match &der {
             PrivateKeyDer::Pkcs8(pkcs8) => PrivateDecryptingKey::from_pkcs8(pkcs8.secret_pkcs8_der()).ok(),

@@ -294,7 +294,9 @@ certificate  {}
 thumbprint   {thumbprint}
 valid        {not_before} to {not_after}
 
-1. Let the daemon's group read the key: chgrp graphhook and chmod 640.
+1. Let the daemon's group read the key:
+
+chgrp graphhook {0} && chmod 640 {0}
 
 2. Put this into the configuration, beside the keys that are there, and reload:
 

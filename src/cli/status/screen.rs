@@ -242,7 +242,7 @@ impl Screen {
         let (tone, words) = match (failing, known) {
             (false, 0) => (Tone::Odd, "no signing keys yet".to_owned()),
             (false, _) => (Tone::Good, format!("{known} signing keys{fetched}")),
-            (true, 0) => (Tone::Bad, "NO SIGNING KEYS: it is answered 503".to_owned()),
+            (true, 0) => (Tone::Bad, "NO SIGNING KEYS: resource data is answered 503".to_owned()),
             (true, _) => (Tone::Odd, format!("{known} signing keys{fetched}; others cannot be fetched")),
         };
         self.line("resource data", tone, format!("{deliver}; {words}"));

@@ -62,8 +62,11 @@ impl Resolver<'_> {
                 .to_vec(),
             documents => documents.to_vec(),
         };
-        // It is read when it is needed; but that it is not there is better said now.
-        drop(self.file("rich.ca_file", raw.ca_file.as_deref()));
+        // It is read when it is needed; but that it is not there, or of no use, is better said now.
+        let authorities = self.file("rich.ca_file", raw.ca_file.as_deref());
+        if authorities.is_some_and(|pem| crate::client::roots(pem.as_bytes()).is_err()) {
+            self.problem("rich.ca_file", "no certificate in PEM");
+        }
         let expectations = Expectations {
             app_ids: self.guids("rich.app_ids", &raw.app_ids),
             tenants: self.guids("rich.tenants", &raw.tenants),
@@ -77,6 +80,9 @@ impl Resolver<'_> {
         }
         let documents = documents.iter().enumerate();
         let documents = documents.filter_map(|(index, url)| self.document(index, url)).collect();
+        if raw.refresh_keys_after.0 < REFRESHED_OFTEN {
+            self.warning("rich.refresh_keys_after", "the identity platform is asked very often");
+        }
         let signing_keys = KeySource {
             documents,
             ca_file: raw.ca_file,
@@ -104,7 +110,7 @@ impl Resolver<'_> {
     fn guid(&mut self, key: &str, id: &str) -> String {
         // Of the ways to write one, tokens know the one with 36 characters.
         if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
-            self.problem(key, "expected an id such as \"0bf30f3b-4a52-48df-9a82-234910c4a086\"");
+            self.problem(key, "expected an id such as \"11111111-2222-4333-8444-555555555555\"");
         }
         id.to_ascii_lowercase()
     }
@@ -135,8 +141,11 @@ impl Resolver<'_> {
         for (index, RawRichKey { id, private_key, certificate }) in raw.into_iter().enumerate() {
             let key = format!("rich.keys.{index}");
             let id = id.unwrap_or_default();
-            if !(1..=ID_CHARACTERS_MAX).contains(&id.chars().count()) || id.chars().any(char::is_control) {
-                let message = "expected the encryptionCertificateId of subscriptions, 1 to 128 characters";
+            if !(1..=ID_CHARACTERS_MAX).contains(&id.chars().count())
+                || id.chars().any(char::is_control)
+                || id.trim() != id
+            {
+                let message = "expected the encryptionCertificateId of subscriptions, 1 to 128 characters, none of them white space at an end";
                 self.problem(&format!("{key}.id"), message);
             } else if !ids.insert(id.clone()) {
                 self.problem(&format!("{key}.id"), "another key has this id");
@@ -181,4 +190,6 @@ impl Resolver<'_> {
 
 /// Graph's own bound.
 const ID_CHARACTERS_MAX: usize = 128;
+/// Keys are published some time before they are used, and asked for when a token names one that is not known.
+const REFRESHED_OFTEN: Duration = Duration::from_secs(5 * 60);
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60 * 60);

@@ -144,7 +144,7 @@ fn keys_are_read_from_both_kinds_of_pem() {
     assert_eq!(PrivateKey::from_pem(&ec).err(), Some(KeyError::NotRsa));
     assert_eq!(PrivateKey::from_pem("/etc/key.pem").err(), Some(KeyError::NotPem));
     assert_eq!(PrivateKey::from_pem(&pem("PRIVATE KEY", &[1, 2, 3])).err(), Some(KeyError::NotRsa));
-    assert_eq!(PrivateKey::from_pem(&pem("ENCRYPTED PRIVATE KEY", &[1])).err(), Some(KeyError::NotPem));
+    assert_eq!(PrivateKey::from_pem(&pem("ENCRYPTED PRIVATE KEY", &[1])).err(), Some(KeyError::HasPassword));
 }
 
 proptest! {

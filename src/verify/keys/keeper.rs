@@ -199,7 +199,7 @@ impl KeyKeeper {
                 event = "signing_keys_not_fetched",
                 error = %Chain(error),
                 known = self.documents.iter().map(|document| document.keys.len()).sum::<usize>(),
-                "cannot fetch the keys that tokens are signed with: those that are known stay in force"
+                "cannot fetch the keys that tokens are signed with: those that are known stay in force; without any, resource data is answered 503"
             ),
             None if was_failing => info!("the keys that tokens are signed with are there again"),
             Some(_) | None => {}

@@ -46,6 +46,7 @@ async fn it_is_turned_on_and_off_without_a_dropped_connection() {
         }
     }
     assert_eq!(client.opened(), 1, "the connection was dropped");
+    daemon.eventually_logs("resource_data_unchecked").await;
     assert_eq!(daemon.metrics().await.get("graphhook_signing_keys"), 0.0);
     assert_eq!(daemon.metrics().await.find(r#"graphhook_decryption_key_uses_total{key="2026-11"}"#), None);
 }

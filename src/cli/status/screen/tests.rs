@@ -155,7 +155,7 @@ resource data  opened; 7 signing keys, fetched 3 h ago
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
     answer["rich"]["signing_keys"] = json!({ "known": 0, "fetched_at": null, "failing": true });
-    assert!(shown(&answer).contains("opened; NO SIGNING KEYS: it is answered 503\n"));
+    assert!(shown(&answer).contains("opened; NO SIGNING KEYS: resource data is answered 503\n"));
     answer["rich"]["signing_keys"]["failing"] = json!(false);
     assert!(shown(&answer).contains("opened; no signing keys yet\n"));
     answer["rich"] = json!({ "deliver": "sealed" });
