@@ -53,7 +53,12 @@ pub(super) fn plain(text: &str) -> String {
 
 /// `1 message`, `2 messages`.
 pub(super) fn messages(many: u64) -> String {
-    format!("{many} message{}", if many == 1 { "" } else { "s" })
+    number(many, "message")
+}
+
+/// So many of something.
+pub(super) fn number(many: u64, what: &str) -> String {
+    format!("{many} {what}{}", if many == 1 { "" } else { "s" })
 }
 
 const DAY: u64 = 24 * 60 * 60;

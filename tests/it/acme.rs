@@ -263,4 +263,4 @@ impl Posting {
 const YEAR: u64 = 365 * 24 * 60 * 60;
 /// Half of it is before the renewal.
 const SHORT: u64 = 20;
-const BOUND: Duration = Duration::from_secs(40);
+const BOUND: Duration = Duration::from_secs(90);

@@ -102,7 +102,7 @@ async fn resource_data_has_a_part_of_its_own() {
     queue.take(1).await;
     let screen = said(&status(&daemon, &[]).await, 0);
     for words in
-        ["resource data  opened; 1 signing keys, fetched ", "key new: not used since", "key old: last used "]
+        ["resource data  opened; 1 signing key, fetched ", "key new: not used since", "key old: last used "]
     {
         assert!(screen.contains(words), "no {words:?} in\n{screen}");
     }

@@ -10,6 +10,7 @@ use super::{
     report::{Check, Finding},
 };
 use crate::{
+    cli::words,
     client::Unanswered,
     config::{Deliver, Rich, RichKey},
     error::Chain,
@@ -29,8 +30,9 @@ pub(super) fn rich(config: &Rich, now: SystemTime) -> Vec<Finding> {
         (Deliver::Sealed, 0) => "is delivered encrypted",
         (Deliver::Sealed, _) => "is delivered encrypted, and no key is used",
     };
-    let (apps, tenants) = (config.expectations.app_ids.len(), config.expectations.tenants.len());
-    let words = format!("tokens for {apps} app ids and {tenants} tenants; what they vouch for {delivered}");
+    let apps = words::number(config.expectations.app_ids.len() as u64, "app id");
+    let tenants = words::number(config.expectations.tenants.len() as u64, "tenant");
+    let words = format!("tokens for {apps} and {tenants}; what they vouch for {delivered}");
     findings.push(Finding::ok(CHECK, words));
     findings
 }
@@ -86,7 +88,9 @@ pub(super) async fn documents(source: &KeySource) -> (Vec<Finding>, Vec<Told>) {
 
 fn document(url: &str, tried: Result<Tried, FetchError>) -> Finding {
     match tried {
-        Ok(Tried { keys, .. }) => Finding::ok(CHECK, format!("{url}: {keys} keys for tokens")),
+        Ok(Tried { keys, .. }) => {
+            Finding::ok(CHECK, format!("{url}: {} for tokens", words::number(keys as u64, "key")))
+        }
         Err(error) => {
             let words = Chain(&error).to_string();
             let advice = advice(&error, &words);
@@ -203,7 +207,7 @@ mod tests {
         let of = |deliver, keys| rich(&config(deliver, keys), on(2026, 1, 1));
         check(
             &of(Deliver::Sealed, vec![]),
-            &["Ok tokens for 1 app ids and 2 tenants; what they vouch for is delivered encrypted\""],
+            &["Ok tokens for 1 app id and 2 tenants; what they vouch for is delivered encrypted\""],
         );
         let key = RichKey { id: "k".to_owned(), private_key: private_key(), certificate: None };
         check(&of(Deliver::Sealed, vec![key.clone()]), &["Ok k: 2048", "Ok and no key is used"]);

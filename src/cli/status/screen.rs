@@ -241,9 +241,12 @@ impl Screen {
         let fetched = fetched_at.map(|at| format!(", fetched {} ago", self.ago(at))).unwrap_or_default();
         let (tone, words) = match (failing, known) {
             (false, 0) => (Tone::Odd, "no signing keys yet".to_owned()),
-            (false, _) => (Tone::Good, format!("{known} signing keys{fetched}")),
+            (false, _) => (Tone::Good, format!("{}{fetched}", words::number(*known, "signing key"))),
             (true, 0) => (Tone::Bad, "NO SIGNING KEYS: resource data is answered 503".to_owned()),
-            (true, _) => (Tone::Odd, format!("{known} signing keys{fetched}; others cannot be fetched")),
+            (true, _) => (
+                Tone::Odd,
+                format!("{}{fetched}; others cannot be fetched", words::number(*known, "signing key")),
+            ),
         };
         self.line("resource data", tone, format!("{deliver}; {words}"));
         let mut keys: Vec<_> = decryption_keys.iter().collect();

@@ -29,9 +29,10 @@ async fn an_authority_down_at_the_renewal_is_tried_again() {
 async fn a_rate_limit_at_the_renewal_is_obeyed() {
     let scene = Scene::start(Plan { seconds: SHORT, ..Plan::default() }).await;
     let first = scene.eventually_shown(DOMAIN).await;
-    let mut posting = Posting::start(&scene).await;
-    // About nine seconds will be left then: without this word the next try would come after half of them.
+    // About nine seconds will be left then: without this word the next try would come after half of them. It is said
+    // before anything else, for the renewal comes by itself.
     scene.front.set(Weather::Limited(7));
+    let mut posting = Posting::start(&scene).await;
     scene.eventually_fails("rateLimited").await;
     assert_eq!(scene.shown(DOMAIN).await.expect("the old one is still good"), first);
     scene.front.set(Weather::Fair);
