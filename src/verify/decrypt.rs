@@ -135,7 +135,6 @@ impl fmt::Debug for Plaintext {
 pub struct Undecryptable;
 
 /// What is needed to open one resource, on whatever thread.
-#[derive(Clone)]
 pub struct Parcel {
     /// In base64: it may be long, and is decoded where it is decrypted.
     data: Bytes,
