@@ -20,7 +20,14 @@ mod schema;
 mod tests;
 mod values;
 
-use std::{collections::HashSet, fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::load::load_text;
@@ -32,8 +39,8 @@ pub use self::{
     problem::{Problem, Problems},
     public_url::PublicUrl,
     raw::{
-        ClientAddress, ClientStatePolicy, Cloud, Deliver, LogFormat, LogLevel, QueueType, SourcesMode,
-        UnknownHost,
+        ChangeType, ClientAddress, ClientStatePolicy, Cloud, Deliver, LogFormat, LogLevel, QueueType,
+        SourcesMode, UnknownHost,
     },
     schema::schema,
 };
@@ -54,10 +61,12 @@ use crate::{
 pub struct Config {
     /// The public listener.
     pub server: Server,
-    /// The table of secrets; never empty.
+    /// The table of secrets; empty only where subscriptions bring their own, made by us.
     pub client_states: Vec<ClientState>,
     /// Resource data, if it is to be checked.
     pub rich: Option<Rich>,
+    /// Who signs in to Graph, and which subscriptions are wanted there; if anybody does.
+    pub graph: Option<Graph>,
     /// RabbitMQ.
     pub broker: Broker,
     /// The spool.
@@ -254,6 +263,103 @@ impl RichKey {
     pub fn not_after(&self) -> Option<i64> {
         self.certificate.as_ref().map(|certificate| certificate.not_after)
     }
+}
+
+/// `[graph]` and `[[subscriptions]]`
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Where Graph is, without a path: `https://graph.microsoft.com`. Plain HTTP only on this machine.
+    pub url: Uri,
+    /// The same of the identity platform: `https://login.microsoftonline.com`.
+    pub login_url: Uri,
+    /// PEM file: the only authorities to trust for both, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The tenant to sign in to: its id or one of its domains; `organizations` and the like for a user.
+    pub tenant: String,
+    /// The app; empty where the way of signing in needs none.
+    pub client_id: String,
+    /// How tokens are obtained.
+    pub sign_in: SignIn,
+    /// Time for each request.
+    pub answer_within: Duration,
+    /// Keeps what we know of our subscriptions, with their clientStates, and the refresh token.
+    pub directory: PathBuf,
+    /// Whether the daemon makes the wanted subscriptions, and keeps them.
+    pub manage: bool,
+    /// Graph is asked for its list this often.
+    pub look_every: Duration,
+    /// Percent of a subscription's life after which it is renewed.
+    pub renew_at: u8,
+    /// Lifetimes to ask for, by type of resource, instead of those that we know.
+    pub lifetimes: BTreeMap<String, Duration>,
+    /// The subscriptions that should exist.
+    pub subscriptions: Vec<Wanted>,
+}
+
+/// `graph.sign_in`, with what belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SignIn {
+    /// The app, by its secret.
+    ClientSecret(Secret),
+    /// The app, by a certificate.
+    Certificate {
+        /// DER.
+        certificate: Vec<u8>,
+        /// RSA, PEM: its key.
+        private_key: Secret,
+    },
+    /// A user, who has signed in once with `graphhook subscriptions sign-in`.
+    DeviceCode {
+        /// What he consents to, beside `offline_access`.
+        scopes: Vec<String>,
+    },
+    /// The identity of the Azure resource that we run on.
+    ManagedIdentity {
+        /// Who gives tokens here.
+        endpoint: Uri,
+        /// What an App Service wants as `X-IDENTITY-HEADER`.
+        header: Option<Secret>,
+        /// Client id of one of several identities.
+        identity: Option<String>,
+    },
+    /// A program that prints a token: path and arguments.
+    Command(Vec<String>),
+}
+
+/// One of `[[subscriptions]]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Wanted {
+    /// Stands for it in logs, metrics and commands; and for its clientState, if that is made by us.
+    pub name: String,
+    /// Path of what is watched, as Graph is told.
+    pub resource: String,
+    /// At least one, sorted.
+    pub change_types: Vec<ChangeType>,
+    /// Where notifications go.
+    pub notification_url: String,
+    /// Where lifecycle notifications go.
+    pub lifecycle_url: String,
+    /// How long it should live; without it, what the type of resource allows.
+    pub lifetime: Option<Duration>,
+    /// Name of the entry of the table of secrets to use; without it, a clientState is made.
+    pub client_state: Option<String>,
+    /// With resource data, for this one of `[[rich.keys]]`.
+    pub encryption: Option<Encryption>,
+    /// `notificationUrlAppId`.
+    pub app_id: Option<String>,
+    /// `notificationQueryOptions`.
+    pub query_options: Option<String>,
+    /// Values of the header `Prefer` when it is created.
+    pub prefer: Vec<String>,
+}
+
+/// What Graph encrypts resource data for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Encryption {
+    /// `encryptionCertificateId`.
+    pub id: String,
+    /// `encryptionCertificate`: base64 of the certificate.
+    pub certificate: String,
 }
 
 /// `[broker]`

@@ -22,6 +22,7 @@ pub mod verify;
 pub mod envelope;
 pub mod delivery;
 // Around it.
+pub mod graph;
 pub mod acme;
 pub mod admin;
 pub mod sightings;

@@ -1,4 +1,4 @@
-//! Moments as everybody reads them: RFC 3339, UTC, to the second.
+//! Moments as everybody reads them: RFC 3339, UTC, to the second; and as Graph writes them.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,6 +39,40 @@ pub(crate) fn serialize_unix<S: Serializer>(seconds: &Option<i64>, serializer: S
     }
 }
 
+/// Reads a time of Graph's, as time since 1970: RFC 3339 with up to nine digits of a fraction, which is dropped, and any
+/// offset; without one it is UTC.
+pub(crate) fn read(text: &str) -> Option<Duration> {
+    let (date, rest) = text.split_at_checked(19)?;
+    let local = humantime::parse_rfc3339_weak(date).ok()?;
+    let local = local.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    let zone = match rest.strip_prefix('.') {
+        None => rest,
+        Some(fraction) => {
+            let zone = fraction.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            let digits = fraction.len() - zone.len();
+            (1..=9).contains(&digits).then_some(zone)?
+        }
+    };
+    let seconds = match zone.split_at_checked(1) {
+        None => local,
+        Some(("Z" | "z", "")) => local,
+        Some(("+", ahead)) => local.checked_sub(offset(ahead)?)?,
+        Some(("-", behind)) => local.checked_add(offset(behind)?)?,
+        Some(_) => return None,
+    };
+    Some(Duration::from_secs(seconds))
+}
+
+/// `hh:mm` in seconds.
+fn offset(text: &str) -> Option<u64> {
+    let (hours, minutes) = text.split_once(':')?;
+    let number = |text: &str, max: u64| -> Option<u64> {
+        let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number| is_number && *number <= max)
+    };
+    Some(number(hours, 23)? * 3600 + number(minutes, 59)? * 60)
+}
+
 /// From 1970 to the last second of 9999.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
@@ -62,5 +96,36 @@ mod tests {
         assert_eq!(rfc3339_exact(within).as_deref(), Some(last));
         assert_eq!(rfc3339_exact(SystemTime::UNIX_EPOCH + LAST + Duration::from_secs(1)), None);
         assert_eq!(rfc3339_exact(before), None);
+    }
+
+    #[test]
+    fn all_forms_that_graph_writes_are_read() {
+        for (text, expected) in [
+            ("2026-10-01T11:00:00Z", Some(1_790_852_400)),
+            ("2026-10-01T11:00:00.0000000Z", Some(1_790_852_400)),
+            ("2026-10-01T11:00:00.9999999Z", Some(1_790_852_400)),
+            ("2026-10-01T11:00:00+00:00", Some(1_790_852_400)),
+            ("2026-10-01T11:00:00.123+05:30", Some(1_790_852_400 - 19_800)),
+            ("2026-10-01T11:00:00-08:00", Some(1_790_852_400 + 28_800)),
+            ("2026-10-01T11:00:00", Some(1_790_852_400)),
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("9999-12-31T23:59:59Z", Some(253_402_300_799)),
+            ("", None),
+            ("2026-10-01", None),
+            ("2026-13-01T11:00:00Z", None),
+            ("2026-10-01T11:00:00.Z", None),
+            ("2026-10-01T11:00:00.0123456789Z", None),
+            ("2026-10-01T11:00:00 Z", None),
+            ("2026-10-01T11:00:00Zz", None),
+            ("2026-10-01T11:00:00+5:30", None),
+            ("2026-10-01T11:00:00+05:60", None),
+            ("2026-10-01T11:00:00+0530", None),
+            ("2026-10-01T11:00:00++5:30", None),
+            ("1970-01-01T00:00:00+01:00", None),
+            ("NA", None),
+            ("2026-10-01T11:00:0\u{e4}Z", None),
+        ] {
+            assert_eq!(read(text), expected.map(Duration::from_secs), "{text:?}");
+        }
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Acme, Admin, Broker, BrokerIdentity, BrokerTls, ClientState, Collector, Config, Environment, Limits, Log,
-    PairFiles, Rich, RichKey, Server, Sources, Spool, Tls, TlsSource, Traces, keys::Effect, load::load_text,
-    resolve::SPOOL_BYTES_BESIDE,
+    Acme, Admin, Broker, BrokerIdentity, BrokerTls, ClientState, Collector, Config, Environment, Graph,
+    Limits, Log, PairFiles, Rich, RichKey, Server, Sources, Spool, Tls, TlsSource, Traces, Wanted,
+    keys::Effect, load::load_text, resolve::SPOOL_BYTES_BESIDE,
 };
 use crate::verify::{Expectations, keys::KeySource};
 
@@ -38,11 +38,12 @@ impl Config {
     }
 
     fn against(&self, new: &Self) -> Vec<Compared> {
-        let Self { server, client_states, rich, broker, spool, admin, log, traces } = self;
+        let Self { server, client_states, rich, graph, broker, spool, admin, log, traces } = self;
         let sides = [
             server.against(&new.server),
             against(client_states, &new.client_states).to_vec(),
             against_rich(rich.as_ref(), new.rich.as_ref()),
+            against_graph(graph.as_ref(), new.graph.as_ref()),
             broker.against(&new.broker),
             spool.against(&new.spool),
             admin.against(&new.admin),
@@ -60,6 +61,7 @@ pub(super) fn effects() -> BTreeMap<&'static str, Effect> {
         let text = format!(
             "[server.tls]\nmode = \"{mode}\"\ndomains = [\"a.example\"]\n\
              [rich]\ndeliver = \"sealed\"\napp_ids = [\"{GUID}\"]\ntenants = [\"{GUID}\"]\n\
+             [graph]\nsign_in = \"client_secret\"\ntenant = \"{GUID}\"\nclient_id = \"{GUID}\"\nclient_secret = \"a\"\n\
              [traces]\nendpoint = \"https://a.example/v1/traces\"\n\
              [[client_states]]\nname = \"a\"\nsecret = \"a\"\n"
         );
@@ -244,6 +246,67 @@ fn against_rich(rich: Option<&Rich>, new: Option<&Rich>) -> Vec<Compared> {
     ]
 }
 
+/// How we sign in is one thing: a new way of it begins with the next request to Graph.
+fn against_graph(graph: Option<&Graph>, new: Option<&Graph>) -> Vec<Compared> {
+    let (Some(graph), Some(new)) = (graph, new) else {
+        return vec![live("graph.sign_in", graph.is_none() && new.is_none())];
+    };
+    let Graph {
+        url,
+        login_url,
+        ca_file,
+        tenant,
+        client_id,
+        sign_in,
+        answer_within,
+        directory,
+        manage,
+        look_every,
+        renew_at,
+        lifetimes,
+        subscriptions,
+    } = graph;
+    let is_same_way = *sign_in == new.sign_in;
+    let mut compared: Vec<Compared> = SIGN_IN_KEYS.iter().map(|key| live(key, is_same_way)).collect();
+    compared.extend([
+        live("graph.tenant", *tenant == new.tenant),
+        live("graph.client_id", *client_id == new.client_id),
+        // A cloud is what it stands for.
+        live("graph.cloud", (url, login_url) == (&new.url, &new.login_url)),
+        live("graph.url", *url == new.url),
+        live("graph.login_url", *login_url == new.login_url),
+        live("graph.ca_file", *ca_file == new.ca_file),
+        live("graph.answer_within", *answer_within == new.answer_within),
+        fixed("graph.directory", *directory == new.directory),
+        live("graph.manage", *manage == new.manage),
+        live("graph.look_every", *look_every == new.look_every),
+        live("graph.renew_at", *renew_at == new.renew_at),
+        live("graph.lifetimes", *lifetimes == new.lifetimes),
+    ]);
+    compared.extend(against_wanted(subscriptions, &new.subscriptions));
+    compared
+}
+
+fn against_wanted(wanted: &[Wanted], new: &[Wanted]) -> [Compared; 11] {
+    let is_same = |same: fn(&Wanted, &Wanted) -> bool| {
+        wanted.len() == new.len() && wanted.iter().zip(new).all(|(one, other)| same(one, other))
+    };
+    let key = |key, same| live(key, is_same(same));
+    [
+        key("subscriptions[].name", |one, other| one.name == other.name),
+        key("subscriptions[].resource", |one, other| one.resource == other.resource),
+        key("subscriptions[].change_types", |one, other| one.change_types == other.change_types),
+        key("subscriptions[].notification_url", |one, other| one.notification_url == other.notification_url),
+        key("subscriptions[].lifecycle_url", |one, other| one.lifecycle_url == other.lifecycle_url),
+        key("subscriptions[].lifetime", |one, other| one.lifetime == other.lifetime),
+        key("subscriptions[].client_state", |one, other| one.client_state == other.client_state),
+        key("subscriptions[].encryption_key", |one, other| one.encryption == other.encryption),
+        key("subscriptions[].app_id", |one, other| one.app_id == other.app_id),
+        key("subscriptions[].query_options", |one, other| one.query_options == other.query_options),
+        key("subscriptions[].prefer", |one, other| one.prefer == other.prefer),
+    ]
+}
+
 impl Broker {
     fn against(&self, new: &Self) -> Vec<Compared> {
         let Self {
@@ -340,5 +403,14 @@ impl Traces {
     }
 }
 
+const SIGN_IN_KEYS: [&str; 7] = [
+    "graph.sign_in",
+    "graph.client_secret",
+    "graph.certificate",
+    "graph.private_key",
+    "graph.scopes",
+    "graph.identity",
+    "graph.command",
+];
 const GUID: &str = "00000000-0000-0000-0000-000000000000";
 const RESTART: &str = "differs from what runs, and takes a restart";

@@ -17,6 +17,8 @@ pub(super) struct Raw {
     pub(super) server: RawServer,
     pub(super) client_states: Vec<RawClientState>,
     pub(super) rich: RawRich,
+    pub(super) graph: RawGraph,
+    pub(super) subscriptions: Vec<RawSubscription>,
     pub(super) broker: RawBroker,
     pub(super) spool: RawSpool,
     pub(super) admin: RawAdmin,
@@ -209,6 +211,92 @@ pub enum Cloud {
 
 #[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct RawGraph {
+    pub(super) sign_in: Option<SignInMethod>,
+    pub(super) tenant: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<RawSecret>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) private_key: Option<RawSecret>,
+    pub(super) scopes: Vec<String>,
+    pub(super) identity: Option<String>,
+    pub(super) command: Vec<String>,
+    pub(super) cloud: GraphCloud,
+    pub(super) url: Option<String>,
+    pub(super) login_url: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) answer_within: Time,
+    pub(super) directory: PathBuf,
+    pub(super) manage: bool,
+    pub(super) look_every: Time,
+    #[schemars(range(min = 10, max = 90))]
+    pub(super) renew_at: u8,
+    pub(super) lifetimes: BTreeMap<String, Time>,
+}
+
+/// `graph.sign_in`: how tokens for Graph are obtained.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SignInMethod {
+    ClientSecret,
+    Certificate,
+    DeviceCode,
+    ManagedIdentity,
+    Command,
+}
+
+/// `graph.cloud`: whose Graph it is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum GraphCloud {
+    Global,
+    UsGovernment,
+    UsGovernmentDod,
+    China,
+}
+
+/// One `[[subscriptions]]` table.
+#[derive(Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawSubscription {
+    pub(super) name: Option<String>,
+    pub(super) resource: Option<String>,
+    pub(super) change_types: Vec<ChangeType>,
+    pub(super) notification_url: Option<String>,
+    pub(super) lifecycle_url: Option<String>,
+    pub(super) lifetime: Option<Time>,
+    pub(super) client_state: Option<String>,
+    pub(super) encryption_key: Option<String>,
+    pub(super) app_id: Option<String>,
+    pub(super) query_options: Option<String>,
+    pub(super) prefer: Vec<String>,
+}
+
+/// `changeType` of a subscription.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeType {
+    /// Something new.
+    Created,
+    /// Something has changed.
+    Updated,
+    /// Something is gone.
+    Deleted,
+}
+
+impl ChangeType {
+    /// Graph's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct RawBroker {
     #[serde(serialize_with = "masked_urls")]
     pub(super) urls: Vec<RawSecret>,
@@ -392,6 +480,32 @@ impl Default for RawRich {
             publisher: "0bf30f3b-4a52-48df-9a82-234910c4a086".to_owned(),
             clock_skew: Time(Duration::from_secs(5 * 60)),
             keys: Vec::new(),
+        }
+    }
+}
+
+impl Default for RawGraph {
+    fn default() -> Self {
+        Self {
+            sign_in: None,
+            tenant: None,
+            client_id: None,
+            client_secret: None,
+            certificate: None,
+            private_key: None,
+            scopes: Vec::new(),
+            identity: None,
+            command: Vec::new(),
+            cloud: GraphCloud::Global,
+            url: None,
+            login_url: None,
+            ca_file: None,
+            answer_within: Time(Duration::from_secs(30)),
+            directory: "/var/lib/graphhook/subscriptions".into(),
+            manage: false,
+            look_every: Time(Duration::from_secs(5 * 60)),
+            renew_at: 60,
+            lifetimes: BTreeMap::new(),
         }
     }
 }

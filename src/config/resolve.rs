@@ -2,6 +2,7 @@
 
 mod broker;
 mod edge;
+mod graph;
 mod rich;
 mod traces;
 
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use self::edge::is_mail_address;
+use self::{edge::is_mail_address, graph::Defaults};
 use super::{
     Acme, Admin, ClientAddress, ClientState, Config, Content, Environment, Limits, Listen, Loaded, Log,
     NamedFile, PairFiles, Server, Sources, SourcesMode, Spool, Tls, TlsSource,
@@ -52,8 +53,10 @@ pub(super) fn resolve(
         holds_secret: false,
     };
     let server = resolver.server(raw.server);
-    let client_states = resolver.client_states(raw.client_states);
+    let client_states = resolver.client_states(raw.client_states, raw.graph.sign_in.is_some());
     let rich = resolver.rich(raw.rich);
+    let defaults = Defaults { server: &server, client_states: &client_states, rich: rich.as_ref() };
+    let graph = resolver.graph(raw.graph, raw.subscriptions, &defaults);
     let broker = resolver.broker(raw.broker, server.limits.body_bytes_max);
     let spool = resolver.spool(raw.spool, server.limits.bytes_in_flight);
     let admin = Admin { listen: resolver.address("admin.listen", &raw.admin.listen) };
@@ -65,7 +68,7 @@ pub(super) fn resolve(
     if !resolver.problems.is_empty() {
         return Err(Problems(resolver.problems));
     }
-    let config = Config { server, client_states, rich, broker, spool, admin, log, traces };
+    let config = Config { server, client_states, rich, graph, broker, spool, admin, log, traces };
     Ok(Loaded {
         config,
         name: name.to_owned(),
@@ -315,8 +318,8 @@ impl Resolver<'_> {
         }
     }
 
-    fn client_states(&mut self, raw: Vec<RawClientState>) -> Vec<ClientState> {
-        if raw.is_empty() {
+    fn client_states(&mut self, raw: Vec<RawClientState>, makes_own: bool) -> Vec<ClientState> {
+        if raw.is_empty() && !makes_own {
             self.problem(
                 "client_states",
                 "the table of secrets is empty: every notification would be refused",

@@ -37,10 +37,11 @@ fn bare() -> Value {
 }
 
 /// Of these the types know no absence either, but report it with all other mistakes.
-const REQUIRED: [(&str, [&str; 2]); 3] = [
-    ("client_states[]", ["name", "secret"]),
-    ("server.tls.certificates[]", ["certificate", "private_key"]),
-    ("rich.keys[]", ["id", "private_key"]),
+const REQUIRED: [(&str, &[&str]); 4] = [
+    ("client_states[]", &["name", "secret"]),
+    ("server.tls.certificates[]", &["certificate", "private_key"]),
+    ("rich.keys[]", &["id", "private_key"]),
+    ("subscriptions[]", &["name", "resource", "change_types"]),
 ];
 
 /// Only what means something: a file has no null, and defaults are said at the keys only.
@@ -93,7 +94,7 @@ pub(super) fn leaves() -> std::collections::BTreeSet<String> {
                     walk(property, &path, found);
                 }
             }
-            None if matches!(path, "client_states" | "rich.keys") => {
+            None if matches!(path, "client_states" | "rich.keys" | "subscriptions") => {
                 walk(&schema["items"], &format!("{path}[]"), found);
             }
             None => drop(found.insert(path.to_owned())),

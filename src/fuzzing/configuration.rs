@@ -132,10 +132,11 @@ fn check_urls(Loaded { config, effective, .. }: &Loaded) {
 }
 
 fn check_bounds(config: &Config) {
-    let Config { server, client_states, broker, spool, .. } = config;
+    let Config { server, client_states, graph, broker, spool, .. } = config;
     let limits = &server.limits;
     assert!(!server.listen.is_empty() && !server.paths.is_empty() && !broker.urls.is_empty());
-    assert!(!client_states.is_empty() && client_states.iter().all(|entry| !entry.secret.expose().is_empty()));
+    assert!(!client_states.is_empty() || graph.is_some());
+    assert!(client_states.iter().all(|entry| !entry.secret.expose().is_empty()));
     assert!(server.paths.iter().all(|path| path.starts_with('/')));
     assert!(limits.body_bytes_max <= limits.bytes_in_flight.min(broker.in_flight_bytes));
     assert!(limits.items_max > 0 && limits.connections_max > 0);

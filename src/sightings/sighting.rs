@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Moment,
-    end::{self, End},
-    rhythm::Rhythm,
-};
+use super::{Moment, end::End, rhythm::Rhythm};
+use crate::moment;
 
 /// What is known of a subscription.
 #[derive(Clone, Debug)]
@@ -100,7 +97,7 @@ impl Sighting {
             // true one from being told of.
             let is_later = |end: &Moment| self.end.as_ref().is_none_or(|known| known.at < *end);
             let is_possible = |end: &Moment| end.saturating_sub(now) <= LIFE_MOST;
-            if let Some(at) = end::read(text).filter(is_later).filter(is_possible) {
+            if let Some(at) = moment::read(text).filter(is_later).filter(is_possible) {
                 self.end = Some(End { at, named_at: now });
             }
         }

@@ -107,7 +107,7 @@ impl Resolver<'_> {
     }
 
     /// In lower case, as it is compared.
-    fn guid(&mut self, key: &str, id: &str) -> String {
+    pub(super) fn guid(&mut self, key: &str, id: &str) -> String {
         // Of the ways to write one, tokens know the one with 36 characters.
         if uuid::Uuid::try_parse(id).is_err() || id.len() != 36 {
             self.problem(key, "expected an id such as \"11111111-2222-4333-8444-555555555555\"");

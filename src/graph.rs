@@ -1,0 +1,3 @@
+//! Microsoft Graph, as far as subscriptions go.
+
+pub mod subscription;
