@@ -1,5 +1,6 @@
 //! The configuration as a whole: layers, problems, defaults, and what is never printed.
 
+mod graph;
 mod rich;
 
 use std::collections::BTreeMap;
