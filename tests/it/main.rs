@@ -11,6 +11,7 @@ mod documents;
 mod door;
 mod edge;
 mod faults;
+mod graph;
 mod handshake;
 mod http;
 mod log;
