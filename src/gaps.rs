@@ -4,6 +4,7 @@
 //! on disk. [`losses`] finds the gaps that this daemon knows of by itself, whether or not it manages subscriptions; what
 //! cannot be told at once is kept in a [`ledger`] that outlives a restart.
 
+mod file;
 mod ledger;
 pub mod losses;
 

@@ -5,16 +5,23 @@
 //! subscription lead to one a minute. What cannot be told stays in a file until it can.
 
 use std::{
+    io,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Gaps, ledger::Ledger};
+use super::{
+    Gaps,
+    file::{self, Written},
+    ledger::Ledger,
+};
 use crate::{
     backoff::Backoff,
     blocking::off_thread,
@@ -46,15 +53,8 @@ pub struct Losses {
     dropping_since: Option<SystemTime>,
     /// What the file holds.
     saved: Written,
+    is_writing: Arc<AtomicBool>,
     has_complained: bool,
-}
-
-/// What outlives a restart.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct Written {
-    format: String,
-    dropping_since: Option<SystemTime>,
-    owed: Vec<Gap>,
 }
 
 impl Losses {
@@ -66,8 +66,8 @@ impl Losses {
         directory: PathBuf,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let file = directory.join(FILE);
-        let saved = load(&file);
+        let file = directory.join(file::NAME);
+        let saved = file::load(&file);
         let mut ledger = Ledger::default();
         saved.owed.iter().cloned().for_each(|gap| ledger.owe(gap));
         let inbox = sightings.nudges().inbox();
@@ -82,6 +82,7 @@ impl Losses {
             ledger,
             dropping_since,
             saved,
+            is_writing: Arc::default(),
             has_complained: false,
         }
     }
@@ -90,20 +91,21 @@ impl Losses {
     pub async fn run(mut self, stop: CancellationToken) {
         self.look_back(SystemTime::now());
         let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
-        let mut rest = Deadline::after(Duration::ZERO);
+        let (mut tell_at, mut keep_at) = (Instant::now(), Instant::now());
         while !stop.is_cancelled() {
             self.look(Instant::now(), SystemTime::now());
-            let told = async {
-                rest.passed().await;
-                self.tell().await
-            };
-            match stop.run_until_cancelled(told).await {
-                Some(true) => backoff.reset(),
-                Some(false) => rest = Deadline::after(backoff.next_pause()),
-                // Whatever was on its way is told again, under the same id.
-                None => break,
+            if tell_at <= Instant::now() {
+                // What is on its way when the daemon stops is told again, under the same id.
+                match stop.run_until_cancelled(self.tell()).await {
+                    Some(true) => backoff.reset(),
+                    Some(false) => tell_at = Instant::now() + backoff.next_pause(),
+                    None => {}
+                }
             }
-            self.keep().await;
+            if keep_at <= Instant::now() {
+                keep_at = Instant::now() + LOOK_EVERY;
+                self.keep().await;
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.inbox.arrived() => {}
@@ -211,25 +213,32 @@ impl Losses {
 
     /// Writes down what is still owed. Where all can be told at once, nothing is ever written.
     async fn keep(&mut self) {
-        let owed = Written {
-            format: FORMAT.to_owned(),
-            dropping_since: self.dropping_since,
-            owed: self.ledger.all(),
-        };
+        let owed = Written::of(self.dropping_since, self.ledger.all());
         if owed == self.saved {
             return;
         }
-        let (file, written) = (self.file.clone(), owed.clone());
-        let saved =
-            Deadline::after(SAVE_WITHIN).limit(off_thread(move || keepsake::replace(&file, &written))).await;
-        match saved {
-            Ok(Ok(())) => (self.saved, self.has_complained) = (owed, false),
-            Ok(Err(error)) => self.complain(&error),
-            Err(elapsed) => self.complain(&elapsed),
+        match self.save(owed.clone()).await {
+            Ok(()) => (self.saved, self.has_complained) = (owed, false),
+            Err(error) => self.complain(&error),
         }
     }
 
-    fn complain(&mut self, error: &(dyn std::error::Error + 'static)) {
+    /// A disk that hangs keeps one thread, and nobody else.
+    async fn save(&self, written: Written) -> io::Result<()> {
+        let (file, is_writing) = (self.file.clone(), Arc::clone(&self.is_writing));
+        if is_writing.swap(true, Ordering::AcqRel) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let saved = off_thread(move || {
+            let saved = keepsake::replace(&file, &written);
+            is_writing.store(false, Ordering::Release);
+            saved
+        });
+        let saved = Deadline::after(SAVE_WITHIN).limit(saved).await;
+        saved.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn complain(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.has_complained, true) {
             warn!(
                 event = "gaps_not_saved",
@@ -261,41 +270,6 @@ fn of(known: Known, gap: &Gap) -> Gap {
     }
 }
 
-fn load(file: &std::path::Path) -> Written {
-    let nothing = Written { format: FORMAT.to_owned(), dropping_since: None, owed: Vec::new() };
-    let read = match keepsake::read(file, BYTES_MAX) {
-        Ok(None) => return nothing,
-        Ok(Some(text)) => serde_json::from_slice::<Written>(&text).map_err(std::io::Error::from),
-        Err(error) => Err(error),
-    };
-    match read {
-        Ok(written) if written.format == FORMAT => written,
-        Ok(_) => {
-            complain_of(file, &std::io::Error::from(std::io::ErrorKind::InvalidData));
-            nothing
-        }
-        Err(error) => {
-            complain_of(file, &error);
-            nothing
-        }
-    }
-}
-
-fn complain_of(file: &std::path::Path, error: &std::io::Error) {
-    warn!(
-        event = "gaps_not_loaded",
-        file = %file.display(),
-        error = %Chain(error),
-        "gaps that consumers were still to be told of are forgotten: have them fetch all by a delta query"
-    );
-}
-
-/// Name of the file in the spool's directory.
-const FILE: &str = "gaps.json";
-/// Says what the file is, and in which version.
-const FORMAT: &str = "graphhook gaps 1";
-/// What is read of it at most; a full ledger has half of it.
-const BYTES_MAX: u64 = 32 << 20;
 /// Time for one write.
 const SAVE_WITHIN: Duration = Duration::from_secs(1);
 /// How long Graph repeats what was not accepted ("Receive change notifications through webhooks", April 2026).
@@ -312,3 +286,6 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LONGEST: Duration = Duration::from_secs(30);
 /// Time for the last ones when the daemon stops.
 const LAST_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
