@@ -174,13 +174,12 @@ impl Losses {
     /// Whether Graph throws notifications away; when it has stopped, or nothing comes at all, it is told of.
     fn watch(&mut self, outlook: Outlook, time: SystemTime) {
         let is_dropping = outlook.predicted == Prediction::Drop && outlook.answers > 0;
-        match (is_dropping, self.dropping_since) {
-            (true, None) => self.dropping_since = Some(time - WINDOW),
-            (false, Some(since)) => {
-                self.dropping_since = None;
-                self.owe_all(GapReason::Dropped, Some(since), time);
-            }
-            (true, Some(_)) | (false, None) => {}
+        // It may have come and gone since the last look.
+        if is_dropping || self.metrics.graph.take_dropped() {
+            self.dropping_since.get_or_insert(time - WINDOW);
+        }
+        if !is_dropping && let Some(since) = self.dropping_since.take() {
+            self.owe_all(GapReason::Dropped, Some(since), time);
         }
     }
 
