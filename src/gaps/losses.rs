@@ -162,7 +162,6 @@ impl Losses {
             subscription_id: Some(nudge.subscription_id.to_string()),
             client_state: Some(nudge.client_state.to_string()),
             tenant_id: nudge.tenant_id,
-            resource: nudge.resource,
             ..Gap::new(reason, Some(from), nudge.last_at)
         };
         self.ledger.owe(match known {

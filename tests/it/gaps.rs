@@ -100,10 +100,15 @@ async fn what_graph_missed_is_told_and_a_forger_tells_nothing() {
 #[tokio::test]
 async fn a_removal_is_told_at_once_when_nobody_manages_it() {
     let daemon = Daemon::configure().connected().await;
-    assert_eq!(post(&daemon.client(), [lifecycle("other", "subscriptionRemoved")]).await.status, 202);
+    // As it comes in the wild: what it calls its resource is itself.
+    let removed = lifecycle("other", "subscriptionRemoved")
+        .replace("\"tenantId\"", "\"resource\":\"Subscriptions/other\",\"organizationId\"");
+    assert_eq!(post(&daemon.client(), [removed]).await.status, 202);
     let told = gaps(queue(&daemon).await.take(2).await);
     assert_eq!(told[0].routing_key, "gap.unknown.subscription_removed");
-    assert_eq!(told[0].json()["subscriptionId"], "other");
+    let body = told[0].json();
+    assert_eq!((&body["subscriptionId"], &body["tenantId"]), (&"other".into(), &TENANT.into()));
+    assert!(body["resource"].is_null(), "{body}");
 }
 
 #[tokio::test]
