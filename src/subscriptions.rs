@@ -1,0 +1,3 @@
+//! Subscriptions at Graph: what their lifecycle items ask for.
+
+pub mod nudge;
