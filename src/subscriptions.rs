@@ -1,0 +1,5 @@
+//! Subscriptions at Graph: made, kept alive and mended, as the configuration wants them.
+
+pub mod plan;
+pub mod settle;
+pub mod state;
