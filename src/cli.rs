@@ -10,6 +10,8 @@ mod quarantine;
 mod rich;
 mod spool;
 mod status;
+mod subscriptions;
+mod table;
 mod version;
 mod words;
 
@@ -21,6 +23,7 @@ use crate::{
     config::{Environment, LoadError, Source},
     delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
+    subscriptions::state::file::StateError,
     supervise::{self, ServeError},
     telemetry,
 };
@@ -66,6 +69,9 @@ enum Command {
     /// Keys and certificates for notifications with resource data.
     #[command(subcommand, after_help = "Example:\n  graphhook rich keygen --directory /etc/graphhook/rich")]
     Rich(rich::Command),
+    /// Subscriptions at Graph: those that are there, those that are wanted, and what to do about the difference.
+    #[command(subcommand, after_help = "Example:\n  graphhook subscriptions list")]
+    Subscriptions(subscriptions::Command),
     /// Ask the running daemon how it is: one screen.
     #[command(after_help = status::HELP)]
     Status(status::Arguments),
@@ -132,7 +138,8 @@ fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
     }
     complain(error.as_ref());
     let is_newer = matches!(error.downcast_ref(), Some(OpenError::Newer { .. }))
-        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)));
+        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)))
+        || matches!(error.downcast_ref(), Some(StateError::Newer(_)));
     Err(if error.is::<LoadError>() || is_newer {
         Failure::Configuration
     } else if error.is::<Usage>() {
@@ -164,6 +171,7 @@ pub fn run() -> ExitCode {
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
         Command::Rich(command) => rich::run(command, &environment),
+        Command::Subscriptions(command) => runtime.block_on(subscriptions::run(command, &environment)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -26,12 +26,12 @@ use std::{
 
 use futures_util::future::{join_all, join4};
 
-pub(super) use self::certificates::WARNED_BEFORE;
+pub(super) use self::{certificates::WARNED_BEFORE, report::Style};
 use self::{
     clock::Told,
     limits::Machine,
     listen::Daemon,
-    report::{Check, Finding, Report, Style, Verdict},
+    report::{Check, Finding, Report, Verdict},
     user::User,
 };
 use super::Failure;

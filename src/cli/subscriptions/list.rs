@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
 /// Ours first, each kind by its names; then those that Graph lacks.
 pub(super) fn all(listed: &[Subscription], session: &Session) -> Vec<Shown> {
     let mut shown: Vec<Shown> = listed.iter().map(|one| Shown::of(one, session)).collect();
-    shown.sort_by(|one, other| (one.whose as u8, &one.name, &one.id).cmp(&(other.whose as u8, &other.name, &other.id)));
+    shown.sort_by(|one, other| (one.whose, &one.name, &one.id).cmp(&(other.whose, &other.name, &other.id)));
     let is_listed = |id: &str| listed.iter().any(|one| *one.id == *id);
     let kept = session.state.kept.iter();
     let absent = kept.filter(|kept| kept.live().is_none_or(|live| !is_listed(&live.id)));

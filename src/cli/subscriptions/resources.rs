@@ -18,7 +18,7 @@ use crate::{
         words,
     },
     config::{self, Environment},
-    graph::resources::{KINDS, ResourceKind, Rich, lifetime_of_kind},
+    graph::resources::{KINDS, ResourceKind, Rich, lifetime},
 };
 
 #[derive(Args, Debug)]
@@ -102,7 +102,7 @@ impl Line {
             example: kind.example,
             change_types: kind.change_types.iter().map(|change| change.as_str()).collect(),
             lifetime_max_seconds: kind.lifetime_max.as_secs(),
-            lifetime_seconds: lifetime_of_kind(kind, false, overrides).as_secs(),
+            lifetime_seconds: lifetime(kind.example, false, overrides).as_secs(),
             is_overridden: overrides.keys().any(|name| name.eq_ignore_ascii_case(kind.name)),
             resource_data: match kind.rich {
                 Rich::No => "no",

@@ -32,21 +32,29 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let mut told = Ok(());
     let signed_in = auth::sign_in(&settings, |prompt| told = tell(prompt, json)).await;
     told?;
-    signed_in?;
+    let scopes = signed_in?.claims.map(|claims| claims.scopes).unwrap_or_default();
     let mut out = io::stdout().lock();
     match json {
-        true => writeln!(out, "{}", json!({ "signed_in": true }))?,
-        false => writeln!(out, "signed in")?,
+        true => writeln!(out, "{}", json!({ "signed_in": { "scopes": scopes } }))?,
+        false if scopes.is_empty() => writeln!(out, "signed in")?,
+        false => writeln!(out, "signed in, for {}", words::plain(&scopes.join(", ")))?,
     }
     Ok(Outcome::Good)
 }
 
 fn tell(prompt: &auth::Prompt, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let (url, code) = (words::plain(&prompt.url), words::plain(&prompt.code));
+    let auth::Prompt { user_code, verification_uri, message: _, expires_in } = prompt;
     match json {
-        true => writeln!(out, "{}", json!({ "url": prompt.url, "code": prompt.code }))?,
-        false => writeln!(out, "open {url} and enter the code {code}")?,
+        true => {
+            let seconds = expires_in.as_secs();
+            let prompt = json!({ "url": verification_uri, "code": user_code, "expires_in_seconds": seconds });
+            writeln!(out, "{}", json!({ "prompt": prompt }))?;
+        }
+        false => {
+            let (url, code) = (words::plain(verification_uri), words::plain(user_code));
+            writeln!(out, "open {url} and enter the code {code}, within {}", words::brief(*expires_in))?;
+        }
     }
     out.flush()
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Who cares for a subscription.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Whose {
     /// The configuration wants it.
