@@ -8,6 +8,7 @@ mod dev;
 mod manual;
 mod quarantine;
 mod rich;
+mod simulate;
 mod spool;
 mod status;
 mod subscriptions;
@@ -69,6 +70,12 @@ enum Command {
     /// Keys and certificates for notifications with resource data.
     #[command(subcommand, after_help = "Example:\n  graphhook rich keygen --directory /etc/graphhook/rich")]
     Rich(rich::Command),
+    /// Play Microsoft Graph, for tests.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  graphhook simulate api --certificate-out api-ca.pem --insecure"
+    )]
+    Simulate(simulate::Command),
     /// Subscriptions at Graph: those that are there, those that are wanted, and what to do about the difference.
     #[command(subcommand, after_help = "Example:\n  graphhook subscriptions list")]
     Subscriptions(subscriptions::Command),
@@ -171,6 +178,7 @@ pub fn run() -> ExitCode {
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
         Command::Rich(command) => rich::run(command, &environment),
+        Command::Simulate(command) => runtime.block_on(simulate::run(command)),
         Command::Subscriptions(command) => runtime.block_on(subscriptions::run(command, &environment)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
