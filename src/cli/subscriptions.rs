@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub(super) use self::advice::advice;
 use super::{Failure, conclude};
 use crate::config::Environment;
 
