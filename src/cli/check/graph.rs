@@ -16,7 +16,7 @@ use crate::{
     cli::{subscriptions::advice, words},
     config::{self, Config},
     error::Chain,
-    graph::{Graph, claims::TokenClaims, error::GraphError},
+    graph::{Graph, GraphError, TokenClaims},
     metrics::Metrics,
     subscriptions::state::{State, file::StateError},
 };

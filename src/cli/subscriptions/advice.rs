@@ -2,7 +2,7 @@
 
 use crate::{
     error::Chain,
-    graph::error::{GraphError, Refusal},
+    graph::{GraphError, Refusal},
 };
 
 /// An error on one line, and what to do about it.
@@ -48,9 +48,8 @@ pub(in crate::cli) fn advice(error: &GraphError) -> Option<String> {
         GraphError::Unanswered { .. } | GraphError::Uncertain { .. } => {
             "it may have been done nevertheless: see `graphhook subscriptions list` before you try again"
         }
-        GraphError::Gone(_) | GraphError::Crowded { .. } | GraphError::Answer { .. } | GraphError::Opaque => {
-            return None;
-        }
+        GraphError::Gone(_) | GraphError::Crowded { .. } | GraphError::Answer { .. } => return None,
+        GraphError::Opaque | GraphError::NoId => return None,
     };
     Some(words.to_owned())
 }
@@ -97,7 +96,7 @@ const HINTS: [(&[&str], &str); 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::envelope::{ErrorEnvelope, RequestIds};
+    use crate::graph::{ErrorEnvelope, RequestIds};
 
     fn refusal(message: &str) -> Box<Refusal> {
         let envelope = ErrorEnvelope { message: message.to_owned(), ..ErrorEnvelope::default() };

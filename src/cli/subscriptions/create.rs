@@ -27,7 +27,7 @@ use super::{
 use crate::{
     cli::{Outcome, status::place},
     config::{Environment, Listen, Wanted},
-    graph::{error::GraphError, subscription::Subscription},
+    graph::{GraphError, subscription::Subscription},
     secret::Secret,
     subscriptions::state::{Form, Kept, MadeBy, State},
 };
@@ -84,11 +84,12 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     }
     let known: HashSet<_> = session.list().await?.into_iter().map(|one| one.id).collect();
     let (client_state, revision) = session.expect(&wanted, made_by).await?;
-    if wanted.client_state.is_none() && !no_wait {
-        if let Err(error) = force::wait(&place, revision).await {
-            session.take_back(&wanted.name).await?;
-            return Err(error.into());
-        }
+    if wanted.client_state.is_none()
+        && !no_wait
+        && let Err(error) = force::wait(&place, revision).await
+    {
+        session.take_back(&wanted.name).await?;
+        return Err(error.into());
     }
     let new = new_subscription(&wanted, client_state.clone(), lifetime, session.now);
     let made = match session.graph.create(&new, &known).await {

@@ -18,7 +18,7 @@ use crate::{
     config::Environment,
     graph::Deleted,
     notification::id::SubscriptionId,
-    subscriptions::state::{Former, Standing, State},
+    subscriptions::state::{Former, Kept, Standing, State},
 };
 
 #[derive(Args, Debug)]
@@ -100,6 +100,7 @@ fn retire(state: &mut State, id: &SubscriptionId<'static>, standing: Standing) {
         return;
     };
     let kept = state.kept.remove(index);
-    let name = kept.entry().to_owned();
-    state.former.push(Former { id: id.clone(), name, client_state: kept.client_state, standing });
+    let entry = kept.entry().to_owned();
+    let Kept { name, client_state, .. } = kept;
+    state.former.push(Former { id: id.clone(), name, entry, client_state, standing });
 }

@@ -9,7 +9,7 @@ use crate::{
     blocking::off_thread,
     cli::check::Style,
     config::{self, Config, Environment},
-    graph::{Graph, error::GraphError, subscription::Subscription},
+    graph::{Graph, GraphError, subscription::Subscription},
     metrics::Metrics,
     notification::id::SubscriptionId,
     subscriptions::state::{Kept, State},

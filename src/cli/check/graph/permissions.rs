@@ -6,7 +6,7 @@ use super::super::report::{Check, Finding};
 use crate::{
     config::Wanted,
     graph::{
-        claims::TokenClaims,
+        TokenClaims,
         resources::{ResourceKind, kind_of},
     },
 };

@@ -45,7 +45,7 @@ fn of_urls(wanted: &Wanted, config: &Config) -> Vec<Finding> {
     let foreign = urls.iter().filter_map(|(key, url)| {
         let path = url::Url::parse(url).ok()?.path().to_owned();
         let is_served = config.server.paths.contains(&path);
-        (!is_served).then(|| (key, path))
+        (!is_served).then_some((key, path))
     });
     let found = foreign.map(|(key, path)| {
         let words = format!("{}: the path {path} of its {key} is none of server.paths", wanted.name);
