@@ -8,6 +8,7 @@ mod dev;
 mod manual;
 mod quarantine;
 mod rich;
+mod simulate;
 mod spool;
 mod status;
 mod version;
@@ -66,6 +67,12 @@ enum Command {
     /// Keys and certificates for notifications with resource data.
     #[command(subcommand, after_help = "Example:\n  graphhook rich keygen --directory /etc/graphhook/rich")]
     Rich(rich::Command),
+    /// Play Microsoft Graph, for tests.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  graphhook simulate api --certificate-out api-ca.pem --insecure"
+    )]
+    Simulate(simulate::Command),
     /// Ask the running daemon how it is: one screen.
     #[command(after_help = status::HELP)]
     Status(status::Arguments),
@@ -164,6 +171,7 @@ pub fn run() -> ExitCode {
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
         Command::Rich(command) => rich::run(command, &environment),
+        Command::Simulate(command) => runtime.block_on(simulate::run(command)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),

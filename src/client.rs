@@ -29,6 +29,7 @@ use crate::{blocking::off_thread, deadline::Deadline};
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     tls: Option<Arc<ClientConfig>>,
+    answer_bytes_max: usize,
 }
 
 /// Why there is no answer.
@@ -114,12 +115,17 @@ impl Client {
         if roots.is_empty() {
             return Err(Unanswered::NoTrust { key });
         }
-        Ok(Self { tls: Some(Arc::new(tls(roots))) })
+        Ok(Self { tls: Some(Arc::new(tls(roots))), answer_bytes_max: ANSWER_BYTES_MAX })
     }
 
     /// A client for `http://`.
     pub(crate) fn http() -> Self {
-        Self { tls: None }
+        Self { tls: None, answer_bytes_max: ANSWER_BYTES_MAX }
+    }
+
+    /// The same for longer answers.
+    pub(crate) fn answers_up_to(self, bytes: usize) -> Self {
+        Self { answer_bytes_max: bytes, ..self }
     }
 
     /// One request and its whole answer, whatever its status.
@@ -154,11 +160,11 @@ impl Client {
                 let name = ServerName::try_from(bare(host).to_owned());
                 let name = name.map_err(|error| failed(io::Error::other(error)))?;
                 let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
-                answer(host, stream.map_err(failed)?, request).await
+                answer(host, stream.map_err(failed)?, request, self.answer_bytes_max).await
             }
             (None, Some("http")) => {
                 let stream = connect(host, uri.port_u16().unwrap_or(80)).await.map_err(failed)?;
-                answer(host, stream, request).await
+                answer(host, stream, request, self.answer_bytes_max).await
             }
             (Some(_) | None, _) => Err(wrong()),
         }
@@ -197,9 +203,10 @@ async fn answer(
     host: &str,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + 'static>,
+    answer_bytes_max: usize,
 ) -> Result<Response<Bytes>, Unanswered> {
     let host = || host.to_owned();
-    converse(stream, request, ANSWER_BYTES_MAX).await.map_err(|broken| match broken {
+    converse(stream, request, answer_bytes_max).await.map_err(|broken| match broken {
         Broken::Http(source) => Unanswered::Http { host: host(), source },
         Broken::Answer => Unanswered::Answer { host: host() },
     })
@@ -258,7 +265,7 @@ fn target(uri: &Uri) -> Uri {
 
 const US: &str = concat!("graphhook/", env!("CARGO_PKG_VERSION"));
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// What we ask for is a few KiB long at most; the longest is a chain of certificates.
+/// What we ask for is a few KiB long at most; of most askers the longest is a chain of certificates.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 #[cfg(test)]

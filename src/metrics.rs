@@ -7,6 +7,7 @@ mod blocked;
 mod books;
 mod client_states;
 mod graph;
+mod graph_api;
 mod labels;
 mod process;
 mod rich;
@@ -34,9 +35,10 @@ pub use self::{
     books::{Books, Open},
     client_states::{Census, ClientStates},
     graph::Graph,
+    graph_api::GraphApi,
     labels::{
-        ChannelClose, Connect, ConnectionFailure, Handshake, KeyFetch, Label, Order, Outcome, Publish,
-        Quarantined, Route, SpoolWrite, Throttled, TlsHandshake, TlsReload,
+        ChannelClose, Connect, ConnectionFailure, GraphAnswer, Handshake, KeyFetch, Label, Order, Outcome,
+        Publish, Quarantined, Route, SpoolWrite, Throttled, TlsHandshake, TlsReload, TokenFetch,
     },
     rich::{KeyUse, Rich},
     series::{Counters, Labelled},
@@ -130,6 +132,8 @@ pub struct Metrics {
     pub tls_handshakes: Counters<TlsHandshake>,
     /// Our answers as Graph judges them.
     pub graph: Graph,
+    /// Our own requests to Graph.
+    pub graph_api: GraphApi,
     /// What is told for each entry of the table of secrets.
     pub client_states: ClientStates,
     /// Resource data, its tokens and keys.
@@ -268,6 +272,7 @@ impl Metrics {
             ),
             tls_handshakes: counters(r, "tls_handshakes", "TLS handshakes of the public listener"),
             graph: Graph::register(r, Instant::now()),
+            graph_api: GraphApi::register(r),
             client_states: ClientStates::register(r),
             rich: Rich::register(r),
             subscriptions_dropped: counter(

@@ -2,6 +2,8 @@
 //!
 //! Bodies have the shapes that Graph sends today: see `tests/data/README.md` for where each was seen.
 
+pub mod api;
+
 use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;

@@ -104,12 +104,23 @@ pub struct Change {
 impl Subscription {
     /// Its change types, each once, sorted, in lower case.
     pub fn change_types(&self) -> Vec<String> {
-        let types = self.change_type.split(',').map(|word| word.trim().to_ascii_lowercase());
-        let mut types: Vec<String> = types.filter(|word| !word.is_empty()).collect();
-        types.sort_unstable();
-        types.dedup();
-        types
+        change_types(&self.change_type)
     }
+}
+
+impl NewSubscription {
+    /// Its change types, each once, sorted, in lower case.
+    pub fn change_types(&self) -> Vec<String> {
+        change_types(&self.change_type)
+    }
+}
+
+fn change_types(list: &str) -> Vec<String> {
+    let types = list.split(',').map(|word| word.trim().to_ascii_lowercase());
+    let mut types: Vec<String> = types.filter(|word| !word.is_empty()).collect();
+    types.sort_unstable();
+    types.dedup();
+    types
 }
 
 fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SubscriptionId<'static>, D::Error> {

@@ -3,6 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::{
+    graph::{GraphError, auth::AuthError, operation::Operation},
     notification::lifecycle::{Event, Kind},
     verify::{Reason, TokenFault},
 };
@@ -255,6 +256,83 @@ impl Label for KeyFetch {
         [("result", result)]
     }
 }
+
+/// How a request to Graph ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum GraphAnswer {
+    /// It was done.
+    Ok,
+    /// 400, 403, 409 and the like.
+    Refused,
+    /// 404: there is no such subscription.
+    Gone,
+    /// 401.
+    Unauthorized,
+    /// 429.
+    Throttled,
+    /// 5xx.
+    Unavailable,
+    /// No connection, no answer in time, or one that cannot be used.
+    Unanswered,
+}
+
+impl GraphAnswer {
+    /// Of the error that a try has ended with; none where nothing was sent.
+    pub fn of(error: &GraphError) -> Option<Self> {
+        match error {
+            GraphError::Unauthorized(_) => Some(Self::Unauthorized),
+            GraphError::Forbidden(_) | GraphError::Quota(_) => Some(Self::Refused),
+            GraphError::Conflict { .. } | GraphError::Refused(_) => Some(Self::Refused),
+            GraphError::Gone(_) => Some(Self::Gone),
+            GraphError::Throttled(_) => Some(Self::Throttled),
+            GraphError::Unavailable(_) => Some(Self::Unavailable),
+            GraphError::Unreached(_) | GraphError::Unanswered { .. } => Some(Self::Unanswered),
+            GraphError::Answer { .. } => Some(Self::Unanswered),
+            GraphError::Setup(_) | GraphError::SignIn(_) | GraphError::Crowded { .. } => None,
+            GraphError::Uncertain { .. } | GraphError::Opaque | GraphError::NoId => None,
+        }
+    }
+}
+
+impl Label for (Operation, GraphAnswer) {
+    type Labels = [(&'static str, &'static str); 2];
+    fn all() -> Vec<Self> {
+        let answers = GraphAnswer::all();
+        Operation::ALL
+            .iter()
+            .flat_map(|&operation| answers.iter().map(move |&answer| (operation, answer)))
+            .collect()
+    }
+    fn labels(self) -> Self::Labels {
+        let [result] = self.1.labels();
+        [("operation", self.0.as_str()), result]
+    }
+}
+
+label!(GraphAnswer, "result", {
+    Ok => "ok", Refused => "refused", Gone => "gone", Unauthorized => "unauthorized", Throttled => "throttled",
+    Unavailable => "unavailable", Unanswered => "unanswered",
+});
+
+/// How a fetch of an access token ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TokenFetch {
+    /// There is one.
+    Ok,
+    /// It was refused: somebody must do something about it.
+    Refused,
+    /// No answer, or none that is of use: it may work the next time.
+    Unanswered,
+}
+
+impl TokenFetch {
+    /// Of the error that it has ended with.
+    pub fn of(error: &AuthError) -> Self {
+        if error.is_worth_a_retry() { Self::Unanswered } else { Self::Refused }
+    }
+}
+
+label!(TokenFetch, "result", { Ok => "ok", Refused => "refused", Unanswered => "unanswered" });
 
 impl Label for Option<TokenFault> {
     type Labels = [(&'static str, &'static str); 1];

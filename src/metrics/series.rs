@@ -103,6 +103,11 @@ pub(super) fn answer_times() -> Histogram {
     Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0])
 }
 
+/// Of requests to others, which may go around the world, and wait there for a handshake with us.
+pub(super) fn request_times() -> Histogram {
+    Histogram::new([0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0])
+}
+
 pub(super) fn confirm_times() -> Histogram {
     Histogram::new([
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,

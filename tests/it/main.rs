@@ -24,6 +24,7 @@ mod rich;
 mod rich_cli;
 mod shutdown;
 mod sightings;
+mod simulate_api;
 mod soak;
 mod spool_cli;
 mod status;

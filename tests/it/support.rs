@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "support offers whole tools; not every test run uses every one")]
 
+pub mod api;
 pub mod balance;
 pub mod broker;
 pub mod certs;

@@ -9,11 +9,25 @@ use rustls::{
         aws_lc_rs::{self, Ticketer},
     },
     server::NoClientAuth,
+    sign::SingleCertAndKey,
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{ClientAuthorities, Served, TlsError, challenge};
+use super::{ClientAuthorities, Identity, Served, TlsError, challenge};
 use crate::config::{Tls, TlsSource};
+
+impl Identity {
+    /// What accepts connections of HTTP/1.1 and shows this to everybody: for what plays a server, and is none.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has suites for both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.key))));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
 
 impl Served {
     /// What accepts connections. Call it once: sessions of one acceptor cannot be resumed with another.
