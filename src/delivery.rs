@@ -10,6 +10,7 @@ mod connection;
 mod dial;
 mod drain;
 pub mod embedded;
+pub mod lock;
 mod probe;
 mod publisher;
 pub mod quarantine;
@@ -39,6 +40,7 @@ pub use self::{
     topology::QUARANTINE_SUFFIX,
 };
 use self::{
+    lock::{Candidate, Lock},
     publisher::Parcel,
     room::Room,
     spool::{Held, Spool, Stowed, record::Record, trouble::Fault},
@@ -62,6 +64,7 @@ pub struct Delivery {
     broker: Option<Broker>,
     spool: Spool,
     late: mpsc::Sender<Late>,
+    lock: Lock,
     tracer: Tracer,
 }
 
@@ -177,16 +180,17 @@ impl Delivery {
         tracer: Tracer,
         metrics: Arc<Metrics>,
     ) -> (Self, Connector, Replay) {
-        let (broker, connector) = Broker::new(config, metrics);
+        let (lock, candidate) = Lock::of_broker(&config.exchange, Arc::clone(&metrics));
+        let (broker, connector) = Broker::new(config, candidate, metrics);
         // Every message in flight has room of its own, so that this is never full.
         let (late, latecomers) = mpsc::channel(config.in_flight_messages);
         let replay = Replay::new(spool.clone(), broker.link.clone(), latecomers, tracer.clone());
-        (Self { broker: Some(broker), spool, late, tracer }, connector, replay)
+        (Self { broker: Some(broker), spool, late, lock, tracer }, connector, replay)
     }
 
     /// Delivery into a spool that somebody else empties.
     pub fn without_broker(spool: Spool, tracer: Tracer) -> Self {
-        Self { broker: None, spool, late: mpsc::channel(1).0, tracer }
+        Self { broker: None, spool, late: mpsc::channel(1).0, lock: Lock::alone(), tracer }
     }
 
     /// Delivers the messages of one request, in order, and returns when all are safe.
@@ -239,6 +243,11 @@ impl Delivery {
         if let Some(broker) = &self.broker {
             broker.quarantine(envelope);
         }
+    }
+
+    /// The lock that all daemons on this exchange share.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
     }
 
     /// The broker's state.
@@ -310,10 +319,10 @@ impl State {
 }
 
 impl Broker {
-    fn new(config: &config::Broker, metrics: Arc<Metrics>) -> (Self, Connector) {
+    fn new(config: &config::Broker, candidate: Candidate, metrics: Arc<Metrics>) -> (Self, Connector) {
         metrics.in_flight_max.set(i64::try_from(config.in_flight_messages).unwrap_or(i64::MAX));
         let (sender, link) = watch::channel(Link::Down);
-        let (connector, story) = Connector::new(config.clone(), sender, Arc::clone(&metrics));
+        let (connector, story) = Connector::new(config.clone(), sender, candidate, Arc::clone(&metrics));
         let broker = Self {
             link,
             story,

@@ -1,5 +1,6 @@
 //! Where an item goes and under which name: [`Verified`] → [`Envelope`]s. Pure: no I/O, no clock.
 
+pub mod gap;
 pub mod properties;
 pub mod routing;
 #[cfg(test)]
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 
 use self::{
     properties::{Arrival, CLIENT_STATE, Properties, REASON},
-    routing::{RoutingKey, Template},
+    routing::{RoutingKey, Template, Values},
 };
 use crate::{
     config::ClientStatePolicy,
@@ -69,7 +70,7 @@ impl Router {
         let notification = &item.notification;
         Envelope {
             message_id: message_id(notification, arrival),
-            routing_key: self.template.key(notification, &item.client_state),
+            routing_key: self.template.key(&Values::of(notification, &item.client_state)),
             body: self.body(item, body),
             properties: Properties::of(notification, &item.resource, arrival)
                 .with(CLIENT_STATE, &item.client_state),

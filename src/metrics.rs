@@ -44,6 +44,7 @@ pub use self::{
     series::{Counters, Labelled},
 };
 use crate::{
+    envelope::gap::GapReason,
     notification::lifecycle::{Event, Kind},
     verify::Reason,
 };
@@ -140,6 +141,12 @@ pub struct Metrics {
     pub rich: Rich,
     /// Subscriptions that are not watched any more because there are too many.
     pub subscriptions_dropped: Counter,
+    /// 1 while this daemon is the one that manages subscriptions.
+    pub lock_held: Gauge,
+    /// Gaps that were told, by reason.
+    pub gaps: Counters<GapReason>,
+    /// Lifecycle items for which there was no room among those that wait to be looked at.
+    pub nudges_overflowed: Counter,
     /// Items whose request is not answered yet.
     pub open: Open,
     certificate_not_after: Family<[(&'static str, String); 1], Gauge>,
@@ -279,6 +286,17 @@ impl Metrics {
                 r,
                 "subscriptions_dropped",
                 "Subscriptions that are not watched any more because there are too many",
+            ),
+            lock_held: gauge(
+                r,
+                "subscriptions_lock_held",
+                "1 while this daemon is the one that manages subscriptions",
+            ),
+            gaps: counters(r, "gaps", "Gaps that consumers were told of, by reason"),
+            nudges_overflowed: counter(
+                r,
+                "lifecycle_overflow",
+                "Genuine lifecycle items that were looked at only in the lump, because there were too many",
             ),
             open: Open::default(),
             certificate_not_after: {

@@ -24,10 +24,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub use self::book::Known;
 use self::{
-    book::{Book, Listed, Survey},
+    book::{Book, ID_BYTES_MAX, Listed, Survey},
     file::FileError,
-    sighting::{Sign, SignKind},
+    sighting::{About, Sign, SignKind},
     tidings::Tidings,
 };
 use crate::{
@@ -41,7 +42,8 @@ use crate::{
         Notification,
         lifecycle::{Event, Kind},
     },
-    verify::Verified,
+    subscriptions::nudge::{Nudge, Nudges},
+    verify::{Authentic, Verified},
 };
 
 /// A moment, as time since 1970.
@@ -53,6 +55,9 @@ pub struct Sightings {
     book: Mutex<Book>,
     /// None in `dev`, which remembers nothing.
     file: Option<PathBuf>,
+    /// Until when the daemon before this one is known to have lived.
+    lived_until: Option<Moment>,
+    nudges: Arc<Nudges>,
     is_writing: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -100,15 +105,46 @@ impl Sightings {
                 error = %Chain(&error),
                 "what was known of subscriptions is forgotten: they are watched from now on"
             );
-            Vec::new()
+            None
         });
-        let book = Mutex::new(Book::of(known.into_iter()));
-        Arc::new(Self { book, file: Some(file), is_writing: Arc::default(), metrics })
+        let lived_until = known.as_ref().map(|known| known.saved_at);
+        let book = Mutex::new(Book::of(known.into_iter().flat_map(|known| known.sightings)));
+        Self::with(book, Some(file), lived_until, metrics)
     }
 
     /// Remembers nothing, and saves nothing.
     pub fn unsaved(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { book: Mutex::default(), file: None, is_writing: Arc::default(), metrics })
+        Self::with(Mutex::default(), None, None, metrics)
+    }
+
+    fn with(
+        book: Mutex<Book>,
+        file: Option<PathBuf>,
+        lived_until: Option<Moment>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let nudges = Nudges::new(Arc::clone(&metrics));
+        Arc::new(Self { book, file, lived_until, nudges, is_writing: Arc::default(), metrics })
+    }
+
+    /// Where the lifecycle items are posted that are noted here.
+    pub fn nudges(&self) -> &Nudges {
+        &self.nudges
+    }
+
+    /// Until when the daemon before this one is known to have lived, if there was one that saw subscriptions.
+    pub fn lived_until(&self) -> Option<SystemTime> {
+        self.lived_until.map(at)
+    }
+
+    /// The subscriptions that had not ended by then.
+    pub fn alive(&self, then: SystemTime) -> Vec<Known> {
+        self.book().alive(moment(then))
+    }
+
+    /// What is known of this subscription.
+    pub fn known(&self, id: &str) -> Option<Known> {
+        self.book().known(id)
     }
 
     /// Goes by this table from now on.
@@ -121,16 +157,18 @@ impl Sightings {
 
     /// Notes what a request brings.
     pub fn note(&self, verified: &Verified<'_>, now: SystemTime) {
-        let (now, mut dropped) = (moment(now), 0);
+        let (now, mut dropped, mut nudges) = (moment(now), 0, Vec::new());
         // Nobody waits for the whole of a large request.
         for few in verified.authentic().chunks(AT_ONCE) {
             let mut book = self.book();
             for item in few {
                 if let Some(id) = item.notification.subscription_id.as_deref() {
+                    nudges.extend(nudge(id, item, &book, now));
                     dropped += book.note(id, &item.client_state, sign(&item.notification), now);
                 }
             }
         }
+        self.nudges.post(&nudges);
         self.metrics.subscriptions_dropped.inc_by(dropped as u64);
     }
 
@@ -254,7 +292,29 @@ fn sign<'a>(notification: &'a Notification<'_>) -> Sign<'a> {
             Some(Event::ReauthorizationRequired | Event::Missed | Event::Other) | None => SignKind::Lifecycle,
         },
     };
-    Sign { kind, end: notification.expires.as_deref() }
+    let resource_type = notification.resource_type.as_deref().filter(|_| kind == SignKind::Change);
+    let about = About { tenant_id: notification.tenant_id.as_deref(), resource_type };
+    Sign { kind, end: notification.expires.as_deref(), about }
+}
+
+/// What a lifecycle item asks for, before it is noted itself.
+fn nudge(id: &str, item: &Authentic<'_>, book: &Book, now: Moment) -> Option<Nudge> {
+    let notification = &item.notification;
+    if notification.kind != Kind::Lifecycle || id.len() > ID_BYTES_MAX {
+        return None;
+    }
+    let fits = |text: Option<&str>| text.filter(|text| text.len() <= TEXT_BYTES_MAX).map(str::to_owned);
+    Some(Nudge {
+        subscription_id: id.into(),
+        event: notification.event()?,
+        client_state: Arc::clone(&item.client_state),
+        tenant_id: fits(notification.tenant_id.as_deref()),
+        resource: fits(notification.resource.as_deref()),
+        before: book.last_at(id).map(at),
+        first_at: at(now),
+        last_at: at(now),
+        times: 1,
+    })
 }
 
 fn complain(error: &FileError) {
@@ -269,6 +329,8 @@ fn moment(time: SystemTime) -> Moment {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Longest text of an item that a nudge keeps.
+const TEXT_BYTES_MAX: usize = 1024;
 /// Items that are noted under one lock.
 const AT_ONCE: usize = 64;
 /// Time between two looks at all of them, which take half a millisecond at most.

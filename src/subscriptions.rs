@@ -1,5 +1,6 @@
 //! Subscriptions at Graph: made, kept alive and mended, as the configuration wants them.
 
+pub mod nudge;
 pub mod plan;
 pub mod settle;
 pub mod state;

@@ -41,6 +41,7 @@ use crate::{
         Delivery,
         spool::{Keeper, Spool, SpoolError},
     },
+    gaps::{Gaps, losses::Losses},
     heart::Hearts,
     listener::{
         Listener,
@@ -122,6 +123,14 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let (delivery, connector, replay) =
         Delivery::new(&config.broker, spool.clone(), tracer.clone(), Arc::clone(&metrics));
     let delivery = Arc::new(delivery);
+    let gaps = Gaps::new(Arc::clone(&delivery), config.broker.routing_key.clone(), Arc::clone(&metrics));
+    let losses = Losses::open(
+        Arc::clone(&gaps),
+        Arc::clone(&sightings),
+        spool.clone(),
+        config.spool.directory.clone(),
+        Arc::clone(&metrics),
+    );
 
     let Passed { public: mut sockets, admin: admin_socket } = Passed::take(source.environment())?;
     if sockets.is_empty() {
@@ -187,6 +196,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         hangups,
         door,
         webhook,
+        gaps,
         levels: log.levels(),
         metrics: Arc::clone(&metrics),
         news,
@@ -208,6 +218,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     tasks.start(Part::Broker, |stop| connector.listened_to(&hearts).run(stop));
     tasks.start(Part::Replay, |stop| replay.listened_to(&hearts).run(stop));
     tasks.start(Part::Sightings, |stop| sightings.run(stop));
+    tasks.start(Part::Gaps, |stop| losses.run(stop));
     tasks.start(Part::Admin, |stop| admin.run(admin_socket, files.admin, stop));
     tasks.start(Part::Listener, |stop| listener.listened_to(&hearts).run(stop));
     if let Some(acme) = acme {
@@ -332,6 +343,7 @@ enum Part {
     Acme,
     Listener,
     SigningKeys,
+    Gaps,
     Sightings,
     Replay,
     Broker,
@@ -342,11 +354,12 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 11] = [
+    const STOP_ORDER: [Self; 12] = [
         Self::Reload,
         Self::Acme,
         Self::Listener,
         Self::SigningKeys,
+        Self::Gaps,
         Self::Sightings,
         Self::Replay,
         Self::Broker,
@@ -362,6 +375,7 @@ impl Part {
             Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
             Self::SigningKeys => "fetch of signing keys",
+            Self::Gaps => "word of gaps",
             Self::Sightings => "watch over subscriptions",
             Self::Replay => "replay",
             Self::Broker => "broker connection",
@@ -381,6 +395,7 @@ impl Part {
             Self::Reload
             | Self::Acme
             | Self::SigningKeys
+            | Self::Gaps
             | Self::Sightings
             | Self::Traces
             | Self::Admin

@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Link,
     dial::ConnectError,
+    lock::Candidate,
     publisher::{PublisherError, Signs},
     session::{Session, topology},
 };
@@ -39,6 +40,7 @@ use crate::{
 pub struct Connector {
     broker: Broker,
     link: watch::Sender<Link>,
+    lock: Candidate,
     story: watch::Sender<Story>,
     metrics: Arc<Metrics>,
     returns: Sparse,
@@ -69,6 +71,7 @@ impl Connector {
     pub(super) fn new(
         broker: Broker,
         link: watch::Sender<Link>,
+        lock: Candidate,
         metrics: Arc<Metrics>,
     ) -> (Self, watch::Receiver<Story>) {
         let story = Story { since: SystemTime::now(), url: None, last_error: None };
@@ -77,6 +80,7 @@ impl Connector {
             failures: broker.urls.iter().map(|_| Sparse::every(STILL_AWAY)).collect(),
             broker,
             link,
+            lock,
             story,
             metrics,
             returns: Sparse::default(),
@@ -136,8 +140,9 @@ impl Connector {
         self.show(Link::Up(Arc::clone(&session.senders)));
         let signs = Arc::clone(&session.signs);
         let end = {
-            let Session { connection, events, publishers, senders, .. } = &mut session;
+            let Session { connection, events, publishers, senders, channels, .. } = &mut session;
             let mut topology = pin!(self.watch_topology(connection, &signs));
+            let mut lock = pin!(self.lock.compete(connection, &signs, channels, stop));
             loop {
                 heart.beat();
                 failpoint::reached(Point::ConnectorTurns);
@@ -183,7 +188,13 @@ impl Connector {
                         self.note(format!("the topology is gone: {}", Chain(&error)));
                         break End::Broken;
                     }
-                    () = stop.cancelled() => break End::Stopped,
+                    // It ends when the daemon stops, between two questions to the broker.
+                    () = lock.as_mut() => break End::Stopped,
+                    () = stop.cancelled() => {
+                        // A channel that is just opening keeps the connection from closing politely.
+                        Deadline::after(LOCK_SETTLES_WITHIN).limit(lock.as_mut()).await.ok();
+                        break End::Stopped;
+                    }
                     () = heart.idle() => {}
                 }
             }
@@ -266,3 +277,5 @@ const STABLE: Duration = Duration::from_secs(30);
 const STILL_AWAY: Duration = Duration::from_secs(60);
 /// Returned messages have the topology looked at, but no more often than this.
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
+/// Time for the broker's answer about the lock when the daemon stops.
+const LOCK_SETTLES_WITHIN: Duration = Duration::from_millis(500);

@@ -37,7 +37,7 @@ pub(super) struct Session {
     pub(super) has_quarantine: bool,
     /// Clones that are never used: lapin closes a channel when its last clone goes, and a channel that is just
     /// closing keeps the connection from closing politely.
-    channels: Vec<Channel>,
+    pub(super) channels: Vec<Channel>,
 }
 
 impl Session {

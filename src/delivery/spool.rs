@@ -18,10 +18,11 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, SyncSender},
     },
+    time::SystemTime,
 };
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -92,6 +93,13 @@ pub struct Outgoing {
     pub held: Held,
 }
 
+/// Messages that cannot be read any more; which they were, nobody can say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Loss {
+    /// None of them came before; nothing when that is not known either.
+    pub from: Option<SystemTime>,
+}
+
 #[derive(Debug)]
 struct Shared {
     commands: SyncSender<Command>,
@@ -101,6 +109,8 @@ struct Shared {
     state: watch::Sender<State>,
     metrics: Arc<Metrics>,
     is_stopping: AtomicBool,
+    /// What was lost and nobody has heard of.
+    lost: Mutex<Option<Loss>>,
 }
 
 #[derive(Debug)]
@@ -154,6 +164,7 @@ impl Spool {
             state: watch::Sender::new(State::Broken),
             metrics: Arc::clone(&metrics),
             is_stopping: AtomicBool::new(false),
+            lost: Mutex::default(),
         });
         let keeper = Keeper::new(settings, commands, Arc::clone(&shared), metrics)?;
         Ok((Self(shared), keeper))
@@ -220,6 +231,11 @@ impl Spool {
         *self.0.state.borrow()
     }
 
+    /// What was lost since this was asked last.
+    pub fn take_loss(&self) -> Option<Loss> {
+        self.0.lost().take()
+    }
+
     /// Has the keeper write what is settled, close the file and end.
     pub fn stop(&self) {
         self.0.is_stopping.store(true, Ordering::Release);
@@ -245,6 +261,17 @@ impl Shared {
         if settled.len() == 1 {
             self.wake();
         }
+    }
+
+    /// Messages are lost; none of them came before `from`.
+    fn lose(&self, from: Option<SystemTime>) {
+        let mut lost = self.lost();
+        let from = lost.map_or(from, |known| known.from.zip(from).map(|(one, other)| one.min(other)));
+        *lost = Some(Loss { from });
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Option<Loss>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake(&self) {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::gap::{Gap, millis};
 use crate::{
     notification::{Notification, id::RequestId, lifecycle::Kind},
     verify::Resource,
@@ -20,12 +21,21 @@ pub const APP_ID: &str = "graphhook";
 /// What differs from message to message, but for `message_id`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Properties {
-    /// `type`: `notification` or `lifecycle`.
-    pub kind: Kind,
+    /// `type`: `notification`, `lifecycle` or `gap`.
+    pub kind: MessageKind,
     /// `timestamp`: time of receipt in seconds since 1970.
     pub timestamp: u64,
     /// Headers; all are strings.
     pub headers: Vec<(Cow<'static, str>, String)>,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MessageKind {
+    /// An item of Graph's.
+    Item(Kind),
+    /// Word of ours that items may be missing.
+    Gap,
 }
 
 /// When and in which request an item came.
@@ -48,21 +58,34 @@ impl Properties {
     /// Properties of an item, without the verdict on it.
     pub(super) fn of(notification: &Notification<'_>, resource: &Resource, arrival: Arrival) -> Self {
         let mut headers = Vec::with_capacity(12);
-        let mut put = |name: &'static str, value: Option<&str>| {
-            let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
-            headers.extend(fits.map(|value| (name.into(), value.to_owned())));
-        };
-        put("graph-subscription-id", notification.subscription_id.as_deref());
-        put("graph-tenant-id", notification.tenant_id.as_deref());
+        let mut put = |name, value| put(&mut headers, name, value);
+        put(SUBSCRIPTION_ID, notification.subscription_id.as_deref());
+        put(TENANT_ID, notification.tenant_id.as_deref());
         put("graph-change-type", notification.change_type.as_deref());
         put("graph-lifecycle-event", notification.lifecycle_event.as_deref());
-        put("graph-resource", notification.resource.as_deref());
-        put("graph-resource-type", notification.resource_type.as_deref());
+        put(RESOURCE, notification.resource.as_deref());
+        put(RESOURCE_TYPE, notification.resource_type.as_deref());
         put(RESOURCE_DATA, Some(resource.as_str()));
         headers.push((RECEIVED_AT.into(), humantime::format_rfc3339_millis(arrival.at).to_string()));
         headers.push((REQUEST_ID.into(), arrival.request.to_string()));
-        let since = arrival.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { kind: notification.kind, timestamp: since.as_secs(), headers }
+        Self { kind: MessageKind::Item(notification.kind), timestamp: unix(arrival.at), headers }
+    }
+
+    /// Properties of a gap.
+    pub(super) fn of_gap(gap: &Gap) -> Self {
+        let mut headers = Vec::with_capacity(9);
+        let (from, to) = (gap.from.map(millis), millis(gap.to));
+        let mut put = |name, value| put(&mut headers, name, value);
+        put(SUBSCRIPTION_ID, gap.subscription_id.as_deref());
+        put(TENANT_ID, gap.tenant_id.as_deref());
+        put(RESOURCE, gap.resource.as_deref());
+        put(RESOURCE_TYPE, gap.resource_type.as_deref());
+        put(CLIENT_STATE, gap.client_state.as_deref());
+        put(RECEIVED_AT, Some(&to));
+        put(GAP_REASON, Some(gap.reason.as_str()));
+        put(GAP_FROM, from.as_deref());
+        put(GAP_TO, Some(&to));
+        Self { kind: MessageKind::Gap, timestamp: unix(gap.to), headers }
     }
 
     /// When the item came, to the millisecond where the header is there.
@@ -78,6 +101,38 @@ impl Properties {
     }
 }
 
+impl MessageKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Item(Kind::Notification), Self::Item(Kind::Lifecycle), Self::Gap];
+
+    /// The word in the AMQP `type`, in routing keys and in the spool.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Item(kind) => kind.as_str(),
+            Self::Gap => "gap",
+        }
+    }
+}
+
+fn put(headers: &mut Vec<(Cow<'static, str>, String)>, name: &'static str, value: Option<&str>) {
+    let fits = value.filter(|value| (1..=HEADER_BYTES_MAX).contains(&value.len()));
+    headers.extend(fits.map(|value| (name.into(), value.to_owned())));
+}
+
+fn unix(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+const SUBSCRIPTION_ID: &str = "graph-subscription-id";
+const TENANT_ID: &str = "graph-tenant-id";
+const RESOURCE: &str = "graph-resource";
+const RESOURCE_TYPE: &str = "graph-resource-type";
+/// Why items may be missing.
+const GAP_REASON: &str = "graphhook-gap-reason";
+/// Since when.
+const GAP_FROM: &str = "graphhook-gap-from";
+/// Until when.
+const GAP_TO: &str = "graphhook-gap-to";
 /// When the item came.
 pub(crate) const RECEIVED_AT: &str = "graphhook-received-at";
 /// In which request.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::properties::MessageKind;
 use crate::notification::{Notification, lifecycle::Kind};
 
 /// An AMQP routing key: at most 255 bytes of UTF-8 (AMQP 0-9-1, `shortstr`).
@@ -46,6 +47,23 @@ enum Field {
     ClientState,
 }
 
+/// What placeholders stand for in one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// `{kind}`.
+    pub kind: MessageKind,
+    /// `{resource_type}`, of which the last segment is taken.
+    pub resource_type: Option<&'a str>,
+    /// `{change}`.
+    pub change: Option<&'a str>,
+    /// `{tenant_id}`.
+    pub tenant_id: Option<&'a str>,
+    /// `{subscription_id}`.
+    pub subscription_id: Option<&'a str>,
+    /// `{client_state}`: the name of an entry.
+    pub client_state: Option<&'a str>,
+}
+
 /// Why a text is no template.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TemplateError {
@@ -85,13 +103,13 @@ impl Template {
         if parts.iter().any(is_loose) { Err(TemplateError::Unbalanced) } else { Ok(Self(parts)) }
     }
 
-    /// The key of one item; `client_state` is the name of the entry that admitted it.
-    pub fn key(&self, notification: &Notification<'_>, client_state: &str) -> RoutingKey {
+    /// The key of a message with these values.
+    pub fn key(&self, values: &Values<'_>) -> RoutingKey {
         let mut key = String::with_capacity(64);
         for part in &self.0 {
             match part {
                 Part::Literal(text) => key.push_str(text),
-                Part::Field(field) => field.write(&mut key, notification, client_state),
+                Part::Field(field) => field.write(&mut key, values),
             }
         }
         RoutingKey::new(key)
@@ -120,28 +138,42 @@ impl Field {
         })
     }
 
-    fn write(self, key: &mut String, notification: &Notification<'_>, client_state: &str) {
+    fn write(self, key: &mut String, values: &Values<'_>) {
         match self {
-            Self::Kind => key.push_str(notification.kind.as_str()),
-            Self::ResourceType => key.extend(resource_type(notification).chars().map(safe).map(lower)),
-            Self::Change => push_safe(key, notification.change()),
-            Self::TenantId => push_safe(key, notification.tenant_id.as_deref()),
-            Self::SubscriptionId => push_safe(key, notification.subscription_id.as_deref()),
-            Self::ClientState => push_safe(key, Some(client_state)),
+            Self::Kind => key.push_str(values.kind.as_str()),
+            Self::ResourceType => {
+                let last = last_segment(values.resource_type.unwrap_or_default());
+                key.extend(last.chars().map(safe).map(lower));
+            }
+            Self::Change => push_safe(key, values.change),
+            Self::TenantId => push_safe(key, values.tenant_id),
+            Self::SubscriptionId => push_safe(key, values.subscription_id),
+            Self::ClientState => push_safe(key, values.client_state),
         }
     }
 }
 
-/// The last segment of `#Microsoft.Graph.Message`.
-fn resource_type<'a>(notification: &'a Notification<'_>) -> &'a str {
-    match notification.kind {
-        Kind::Lifecycle => "subscription",
-        Kind::Notification => {
-            let name = notification.resource_type.as_deref().unwrap_or_default();
-            let last = name.trim_start_matches('#').rsplit('.').next().unwrap_or_default();
-            if last.is_empty() { UNKNOWN } else { last }
+impl<'a> Values<'a> {
+    /// Those of an item; `client_state` is the name of the entry that admitted it.
+    pub fn of(notification: &'a Notification<'_>, client_state: &'a str) -> Self {
+        Self {
+            kind: MessageKind::Item(notification.kind),
+            resource_type: match notification.kind {
+                Kind::Lifecycle => Some("subscription"),
+                Kind::Notification => notification.resource_type.as_deref(),
+            },
+            change: notification.change(),
+            tenant_id: notification.tenant_id.as_deref(),
+            subscription_id: notification.subscription_id.as_deref(),
+            client_state: Some(client_state),
         }
     }
+}
+
+/// `Message` of `#Microsoft.Graph.Message`.
+fn last_segment(resource_type: &str) -> &str {
+    let last = resource_type.trim_start_matches('#').rsplit('.').next().unwrap_or_default();
+    if last.is_empty() { UNKNOWN } else { last }
 }
 
 fn push_safe(key: &mut String, value: Option<&str>) {

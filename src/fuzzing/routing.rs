@@ -2,7 +2,7 @@
 
 use super::json::Members;
 use crate::{
-    envelope::routing::{RoutingKey, Template},
+    envelope::routing::{RoutingKey, Template, Values},
     notification::{Batch, Notification},
 };
 
@@ -18,7 +18,7 @@ pub fn routing(data: &[u8]) {
     let batch = Batch::parse(body.as_bytes(), 1);
     let (Ok(template), Some(parts), Ok(batch)) = (template, parts, batch) else { return };
     for item in &batch.notifications {
-        check_key(&template.key(item, CLIENT_STATE), &parts, item);
+        check_key(&template.key(&Values::of(item, CLIENT_STATE)), &parts, item);
     }
 }
 

@@ -3,6 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 
 use crate::{
+    envelope::gap::GapReason,
     graph::{GraphError, auth::AuthError, operation::Operation},
     notification::lifecycle::{Event, Kind},
     verify::{Reason, TokenFault},
@@ -361,6 +362,16 @@ impl Label for Kind {
     }
     fn labels(self) -> Self::Labels {
         [("kind", self.as_str())]
+    }
+}
+
+impl Label for GapReason {
+    type Labels = [(&'static str, &'static str); 1];
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+    fn labels(self) -> Self::Labels {
+        [("reason", self.as_str())]
     }
 }
 

@@ -64,6 +64,19 @@ pub(super) struct Listed {
     pub(super) patience: Option<Duration>,
 }
 
+/// What is known of a subscription, for whoever tells of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Known {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Name of the entry that admits it.
+    pub client_state: Arc<str>,
+    /// Whose data it tells of.
+    pub tenant_id: Option<Arc<str>>,
+    /// `@odata.type` of what it tells of.
+    pub resource_type: Option<Arc<str>>,
+}
+
 /// A subscription that may come into the list.
 struct Candidate<'a> {
     id: &'a Arc<str>,
@@ -101,6 +114,22 @@ impl Book {
         sighting.note(client_state, sign, now);
         self.sightings.insert(id.into(), sighting);
         dropped
+    }
+
+    /// When the last item of this one came.
+    pub(super) fn last_at(&self, id: &str) -> Option<Moment> {
+        self.sightings.get(id).map(|sighting| sighting.last_at)
+    }
+
+    /// Those that had not ended by then.
+    pub(super) fn alive(&self, then: Moment) -> Vec<Known> {
+        let alive = self.sightings.iter().filter(|(_, sighting)| !sighting.has_ended(then));
+        alive.map(|(id, sighting)| Known::of(id, sighting)).collect()
+    }
+
+    /// This one.
+    pub(super) fn known(&self, id: &str) -> Option<Known> {
+        self.sightings.get_key_value(id).map(|(id, sighting)| Known::of(id, sighting))
     }
 
     /// Drops a sixty-fourth of all, those that were seen longest ago: at the bound, not every new one pays for a search.
@@ -188,6 +217,17 @@ impl Book {
     }
 }
 
+impl Known {
+    fn of(id: &Arc<str>, sighting: &Sighting) -> Self {
+        Self {
+            id: Arc::clone(id),
+            client_state: Arc::clone(&sighting.client_state),
+            tenant_id: sighting.tenant_id.clone(),
+            resource_type: sighting.resource_type.clone(),
+        }
+    }
+}
+
 impl<'a> Candidate<'a> {
     /// Less is more urgent: what can still be saved comes first.
     fn urgency(&self) -> (u8, Moment, &'a Arc<str>) {
@@ -235,9 +275,13 @@ pub(super) const ID_BYTES_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
-    use super::{super::sighting::SignKind, *};
+    use super::{
+        super::sighting::{About, SignKind},
+        *,
+    };
 
-    const CHANGE: Sign<'_> = Sign { kind: SignKind::Change, end: None };
+    const NOTHING: About<'_> = About { tenant_id: None, resource_type: None };
+    const CHANGE: Sign<'_> = Sign { kind: SignKind::Change, end: None, about: NOTHING };
 
     fn at(seconds: u64) -> Moment {
         Moment::from_secs(seconds)

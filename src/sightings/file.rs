@@ -4,16 +4,8 @@
 //! learnt. It is replaced whole, under a name of its own in the spool's directory, of which one daemon at a time is the
 //! master.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, BufReader, BufWriter, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -21,8 +13,9 @@ use super::{
     book::{ID_BYTES_MAX, SIGHTINGS_MAX},
     end::End,
     rhythm::Rhythm,
-    sighting::Sighting,
+    sighting::{About, Sighting},
 };
+use crate::keepsake;
 
 /// Name of the file in the spool's directory.
 pub(super) const NAME: &str = "subscriptions.json";
@@ -42,6 +35,14 @@ pub(super) enum FileError {
     /// It may be written later.
     #[error("was not written in time")]
     Slow,
+}
+
+/// What a file held.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) sightings: Vec<(Arc<str>, Sighting)>,
+    /// The last moment of which we know that the daemon lived.
+    pub(super) saved_at: Moment,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -67,53 +68,37 @@ struct Row {
     /// The end, and when it was first named.
     end: Option<(u64, u64)>,
     removed_at: Option<u64>,
+    /// These two are younger than the format.
+    #[serde(default)]
+    tenant_id: Option<String>,
+    #[serde(default)]
+    resource_type: Option<String>,
 }
 
 /// Replaces the file.
 pub(super) fn save(path: &Path, all: &[(Arc<str>, Sighting)], now: Moment) -> Result<(), FileError> {
     let subscriptions = all.iter().map(|(id, sighting)| Row::of(id, sighting)).collect();
     let written = Written { format: FORMAT.to_owned(), saved_at: millis(now), subscriptions };
-    write(path, &written).map_err(FileError::Unwritable)
+    keepsake::replace(path, &written).map_err(FileError::Unwritable)
 }
 
-fn write(path: &Path, written: &Written) -> io::Result<()> {
-    let fresh = path.with_added_extension("new");
-    // What lies there is of a write that was cut off, or of somebody who would lead us elsewhere.
-    match fs::remove_file(&fresh) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    let mut file = BufWriter::new(file);
-    serde_json::to_writer(&mut file, written)?;
-    file.flush()?;
-    // Else a power cut may leave an empty file under the name of the old one.
-    file.get_ref().sync_all()?;
-    fs::rename(&fresh, path)
-}
-
-/// What the file holds; nothing if there is none. The time since it was written counts as time in which nobody listened.
-pub(super) fn load(path: &Path, now: Moment) -> Result<Vec<(Arc<str>, Sighting)>, FileError> {
-    // Neither a link nor a pipe that nobody writes to.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+/// What the file holds, and when it was written; nothing if there is none. The time since then counts as time in which
+/// nobody listened.
+pub(super) fn load(path: &Path, now: Moment) -> Result<Option<Loaded>, FileError> {
+    let text = match keepsake::read(path, BYTES_MAX) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(FileError::Foreign),
         Err(error) => return Err(FileError::Unreadable(error)),
     };
-    if !file.metadata().map_err(FileError::Unreadable)?.is_file() {
-        return Err(FileError::Foreign);
-    }
-    let mut text = Vec::new();
-    BufReader::new(file).take(BYTES_MAX).read_to_end(&mut text).map_err(FileError::Unreadable)?;
     let written: Written = serde_json::from_slice(&text).map_err(|_| FileError::Foreign)?;
     if written.format != FORMAT || written.subscriptions.len() > SIGHTINGS_MAX {
         return Err(FileError::Foreign);
     }
-    let away = now.saturating_sub(Moment::from_millis(written.saved_at));
+    let saved_at = Moment::from_millis(written.saved_at).min(now);
     let rows = written.subscriptions.into_iter().filter(|row| row.id.len() <= ID_BYTES_MAX);
-    Ok(rows.map(|row| row.sighting(now, away)).collect())
+    let sightings = rows.map(|row| row.sighting(now, now - saved_at)).collect();
+    Ok(Some(Loaded { sightings, saved_at }))
 }
 
 impl Row {
@@ -131,6 +116,8 @@ impl Row {
             deaf: millis(*deaf),
             end: sighting.end.as_ref().map(|end| (millis(end.at), millis(end.named_at))),
             removed_at: sighting.removed_at.map(millis),
+            tenant_id: sighting.tenant_id.as_deref().map(str::to_owned),
+            resource_type: sighting.resource_type.as_deref().map(str::to_owned),
         }
     }
 
@@ -150,7 +137,11 @@ impl Row {
         let (first_at, last_at) = (past(self.first_at), past(self.last_at));
         let removed_at = self.removed_at.map(past);
         let state = self.client_state.into();
-        (self.id.into(), Sighting::known(state, first_at, last_at, rhythm, end, removed_at))
+        let about =
+            About { tenant_id: self.tenant_id.as_deref(), resource_type: self.resource_type.as_deref() };
+        let mut sighting = Sighting::known(state, first_at, last_at, rhythm, end, removed_at);
+        sighting.learn(about);
+        (self.id.into(), sighting)
     }
 }
 
@@ -178,7 +169,8 @@ mod tests {
         let state: Arc<str> = "mail".into();
         let mut sighting = Sighting::new(&state, at(100));
         for (now, kind) in [(100, SignKind::Change), (500, SignKind::Change), (600, SignKind::Removed)] {
-            sighting.note(&state, Sign { kind, end: Some("1970-01-01T01:00:00Z") }, at(now));
+            let about = About { tenant_id: Some("t"), resource_type: Some("#Microsoft.Graph.Message") };
+            sighting.note(&state, Sign { kind, end: Some("1970-01-01T01:00:00Z"), about }, at(now));
         }
         sighting
     }
@@ -187,20 +179,34 @@ mod tests {
     fn what_is_saved_comes_back_and_time_away_is_no_silence() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(NAME);
-        assert_eq!(load(&path, at(0)).expect("nothing").len(), 0);
+        assert!(load(&path, at(0)).expect("nothing").is_none());
         let before = sighting();
         for _ in 0..2 {
             save(&path, &[("a".into(), before.clone())], at(700)).expect("saved");
         }
-        let loaded = load(&path, at(1_000)).expect("ours");
-        let [(id, after)] = &loaded[..] else { panic!("{loaded:?}") };
+        let loaded = load(&path, at(1_000)).expect("ours").expect("something");
+        assert_eq!(loaded.saved_at, at(700));
+        let [(id, after)] = &loaded.sightings[..] else { panic!("{loaded:?}") };
         assert_eq!(&**id, "a");
         assert_eq!(
             (&after.client_state, after.first_at, after.last_at, &after.end, after.removed_at),
             (&before.client_state, before.first_at, before.last_at, &before.end, before.removed_at)
         );
+        assert_eq!((after.tenant_id.as_deref(), &after.resource_type), (Some("t"), &before.resource_type));
         assert_eq!(after.rhythm, Rhythm { deaf: Duration::from_secs(300), ..before.rhythm });
         assert_eq!(std::fs::read_dir(directory.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn a_file_from_before_tenants_were_kept_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(NAME);
+        save(&path, &[("a".into(), sighting())], at(700)).expect("saved");
+        let now = std::fs::read_to_string(&path).expect("text");
+        let (before, _) = now.split_once(",\"tenant_id\"").expect("they are the last ones");
+        std::fs::write(&path, format!("{before}}}]}}")).expect("written");
+        let loaded = load(&path, at(700)).expect("ours").expect("something");
+        assert_eq!((loaded.sightings.len(), &loaded.sightings[0].1.tenant_id), (1, &None));
     }
 
     #[test]
@@ -208,8 +214,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join(NAME);
         save(&path, &[("a".into(), sighting())], at(700)).expect("saved");
-        let loaded = load(&path, at(50)).expect("ours");
-        assert_eq!((loaded[0].1.first_at, loaded[0].1.last_at), (at(50), at(50)));
+        let Loaded { sightings: loaded, saved_at } = load(&path, at(50)).expect("ours").expect("something");
+        assert_eq!((loaded[0].1.first_at, loaded[0].1.last_at, saved_at), (at(50), at(50), at(50)));
         assert_eq!(loaded[0].1.rhythm.quiet(at(0), at(60)), Duration::from_secs(10));
     }
 

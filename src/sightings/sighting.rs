@@ -18,6 +18,10 @@ pub(super) struct Sighting {
     pub(super) end: Option<End>,
     /// Graph has said that it removed it.
     pub(super) removed_at: Option<Moment>,
+    /// Whose data it tells of.
+    pub(super) tenant_id: Option<Arc<str>>,
+    /// `@odata.type` of what it tells of.
+    pub(super) resource_type: Option<Arc<str>>,
     /// What `end` was last read from: the same text is not read again.
     end_text: Arc<str>,
     /// What was last told of it.
@@ -30,6 +34,15 @@ pub(super) struct Sign<'a> {
     pub(super) kind: SignKind,
     /// `subscriptionExpirationDateTime`.
     pub(super) end: Option<&'a str>,
+    pub(super) about: About<'a>,
+}
+
+/// What an item tells of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct About<'a> {
+    pub(super) tenant_id: Option<&'a str>,
+    /// Only of a change: lifecycle items tell of the subscription itself.
+    pub(super) resource_type: Option<&'a str>,
 }
 
 /// Lifecycle items are no sign of life: they come also when changes do not.
@@ -73,8 +86,18 @@ impl Sighting {
         end: Option<End>,
         removed_at: Option<Moment>,
     ) -> Self {
-        let (end_text, told) = (Arc::from(""), Standing::default());
-        Self { client_state, first_at, last_at, rhythm, end, removed_at, end_text, told }
+        Self {
+            client_state,
+            first_at,
+            last_at,
+            rhythm,
+            end,
+            removed_at,
+            tenant_id: None,
+            resource_type: None,
+            end_text: "".into(),
+            told: Standing::default(),
+        }
     }
 
     /// An item comes.
@@ -83,6 +106,7 @@ impl Sighting {
             self.client_state = Arc::clone(client_state);
         }
         self.last_at = self.last_at.max(now);
+        self.learn(sign.about);
         match sign.kind {
             SignKind::Change => {
                 self.rhythm.hear(now);
@@ -99,6 +123,19 @@ impl Sighting {
             let is_possible = |end: &Moment| end.saturating_sub(now) <= LIFE_MOST;
             if let Some(at) = moment::read(text).filter(is_later).filter(is_possible) {
                 self.end = Some(End { at, named_at: now });
+            }
+        }
+    }
+
+    /// Keeps what an item tells of.
+    pub(super) fn learn(&mut self, about: About<'_>) {
+        for (known, told) in
+            [(&mut self.tenant_id, about.tenant_id), (&mut self.resource_type, about.resource_type)]
+        {
+            if let Some(told) =
+                told.filter(|told| told.len() <= ABOUT_BYTES_MAX && known.as_deref() != Some(told))
+            {
+                *known = Some(told.into());
             }
         }
     }
@@ -127,6 +164,11 @@ impl Sighting {
         is_over || now.saturating_sub(self.last_at) > KEPT_AFTER_LAST
     }
 
+    /// Whether it had ended by then.
+    pub(super) fn has_ended(&self, now: Moment) -> bool {
+        self.ended_at(now).is_some_and(|end| end <= now)
+    }
+
     fn ended_at(&self, now: Moment) -> Option<Moment> {
         let past = self.end.as_ref().filter(|end| end.is_past(now)).map(|end| end.at);
         self.removed_at.into_iter().chain(past).min()
@@ -137,6 +179,8 @@ impl Sighting {
 const LIFE_MOST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// Longest text of a time; those that Graph sends have 33 bytes at most.
 const END_TEXT_MAX: usize = 40;
+/// Longest text that is kept of what it tells of; Graph's have some 40 bytes.
+const ABOUT_BYTES_MAX: usize = 128;
 /// A subscription that has ended and was not renewed is told of for a week.
 const KEPT_AFTER_END: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// One that names no end is told of for 90 days after its last item.
@@ -147,7 +191,8 @@ mod tests {
     use super::*;
 
     const HOUR: u64 = 3600;
-    const CHANGE: Sign<'_> = Sign { kind: SignKind::Change, end: None };
+    const NOTHING: About<'_> = About { tenant_id: None, resource_type: None };
+    const CHANGE: Sign<'_> = Sign { kind: SignKind::Change, end: None, about: NOTHING };
 
     fn at(seconds: u64) -> Moment {
         Moment::from_secs(seconds)
@@ -186,7 +231,7 @@ mod tests {
 
     #[test]
     fn lifecycle_items_are_no_sign_of_life() {
-        let lifecycle = Sign { kind: SignKind::Lifecycle, end: None };
+        let lifecycle = Sign { kind: SignKind::Lifecycle, ..CHANGE };
         let sighting = seen(&[(0, CHANGE), (HOUR, lifecycle)]);
         assert_eq!(sighting.last_at, at(HOUR));
         check(&sighting, HOUR + 1, Some(HOUR), "silent");
@@ -218,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_removal_is_an_end_until_something_comes() {
-        let removed = Sign { kind: SignKind::Removed, end: Some("1970-01-01T10:00:00Z") };
+        let removed = Sign { kind: SignKind::Removed, end: Some("1970-01-01T10:00:00Z"), ..CHANGE };
         let mut sighting = seen(&[(0, CHANGE), (HOUR, removed)]);
         check(&sighting, HOUR, None, "ended");
         sighting.note(&"mail".into(), CHANGE, at(HOUR));

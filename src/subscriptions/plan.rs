@@ -8,6 +8,8 @@
 pub mod due;
 mod form;
 pub mod step;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},

@@ -74,11 +74,12 @@ impl Settlement<'_> {
             return;
         }
         let Some(kept) = step.name().and_then(|name| state.named_mut(name)) else { return };
-        let wanted = self.wanted.iter().find(|wanted| wanted.name == kept.name).map(Form::of);
-        match (step, wanted) {
-            (Step::Move { .. }, Some(form)) => kept.form.notification_url = form.notification_url,
-            (Step::Rotate { .. }, Some(form)) => kept.form.encryption = form.encryption,
-            _ => {}
+        if let Some(form) = self.wanted.iter().find(|wanted| wanted.name == kept.name).map(Form::of) {
+            if matches!(step, Step::Move { .. }) {
+                kept.form.notification_url = form.notification_url;
+            } else if matches!(step, Step::Rotate { .. }) {
+                kept.form.encryption = form.encryption;
+            }
         }
         if let Some(shown) = shown {
             kept.is_now(shown, self.now);

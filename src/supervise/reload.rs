@@ -26,6 +26,7 @@ use crate::{
     config::{Config, LoadError, PairFiles, Problem, Problems, Reloaded, Source, TlsSource},
     deadline::Deadline,
     error::Chain,
+    gaps::Gaps,
     listener::{
         door::Door,
         tls::{Digest, Pem, TlsError},
@@ -45,6 +46,7 @@ pub(super) struct Reloader {
     pub(super) hangups: Hangups,
     pub(super) door: Arc<Door>,
     pub(super) webhook: Arc<Webhook>,
+    pub(super) gaps: Arc<Gaps>,
     pub(super) levels: Levels,
     pub(super) metrics: Arc<Metrics>,
     pub(super) news: watch::Sender<News>,
@@ -125,6 +127,7 @@ impl Reloader {
         let in_force = InForce::new(&effective, &warnings);
         self.door.adopt(&config);
         self.webhook.adopt(&config);
+        self.gaps.adopt(config.broker.routing_key.clone());
         self.levels.set(config.log.level);
         let unknown_host = config.server.tls.unknown_host;
         match (&mut self.certificates, pairs) {

@@ -3,7 +3,7 @@
 use super::report::{Check, Finding};
 use crate::{
     config::ClientState,
-    envelope::routing::{RoutingKey, Template},
+    envelope::routing::{RoutingKey, Template, Values},
     notification::Batch,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn routing(template: &Template, table: &[ClientState]) -> Vec<Finding
 
 fn key(template: &Template, sample: &str, client_state: &str) -> RoutingKey {
     let batch = Batch::parse(sample.as_bytes(), 1).expect("the samples are right");
-    template.key(&batch.notifications[0], client_state)
+    template.key(&Values::of(&batch.notifications[0], client_state))
 }
 
 /// A long key would fill the screen.

@@ -25,8 +25,8 @@ use tracing::{debug, error, warn};
 
 use super::{
     Append, COMMANDS_MAX, Command, Fate, Held, Outgoing, Refused, Shared, SpoolError, State,
-    rescue::Rescue,
-    store::{Changes, Limit, Store, StoreError},
+    rescue::{Contents, Rescue},
+    store::{Changes, Limit, Store, StoreError, spooled_at},
     trouble::{Fault, Trouble},
 };
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
     failpoint::{self, Point},
     heart::{Hearts, Part, Pulse},
     metrics::{Metrics, SpoolWrite},
+    moment::at_unix,
     telemetry::Sparse,
 };
 
@@ -62,6 +63,8 @@ pub struct Keeper {
     must_move: bool,
     /// Whether a message that had trouble goes before one that had none.
     parked_first: bool,
+    /// What is known of a file that is not trusted any more, until its rescue begins.
+    contents: Option<Contents>,
     /// Messages that are saved from damaged files.
     rescues: Vec<Rescue>,
     /// Delivered while a rescue may still find them.
@@ -96,6 +99,7 @@ impl Keeper {
             last_seq: 0,
             must_move: false,
             parked_first: false,
+            contents: None,
             rescues: Vec::new(),
             delivered: HashSet::new(),
             has_chores: true,
@@ -368,11 +372,19 @@ impl Keeper {
                         "a spooled message is damaged; it is set aside"
                     );
                     self.metrics.spool_unreadable.inc();
+                    self.shared
+                        .lose(self.oldest().map(|oldest| oldest.min(spooled_at(one.seq) - BEFORE_SPOOLED)));
                     held.failed(Fault::Unreadable);
                 }
             }
         }
         Ok(outgoing)
+    }
+
+    /// Nothing in the file came before this, as far as that is known.
+    fn oldest(&self) -> Option<SystemTime> {
+        let oldest = self.metrics.spool_oldest.get();
+        (oldest > 0).then(|| at_unix(oldest) - BEFORE_SPOOLED)
     }
 
     /// Whether fewer messages were found than there are. Other programs may have purged some meanwhile.
@@ -460,6 +472,8 @@ fn answer(append: Append, answer: Result<Vec<Option<Held>>, Refused>, metrics: &
 const TICK: Duration = Duration::from_millis(500);
 /// Time in which settled messages gather.
 const LINGER: Duration = Duration::from_millis(5);
+/// A message came so long before it was spooled, at the most: requests have seconds.
+const BEFORE_SPOOLED: Duration = Duration::from_secs(60);
 /// Settled messages that may be unwritten before nothing more is handed out.
 const UNWRITTEN_MAX: usize = 4096;
 /// Pages of the tree, and of what is removed while it is full: rows do not account for them.

@@ -6,8 +6,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    envelope::{Envelope, properties::Properties, routing::RoutingKey},
-    notification::{id::MessageId, lifecycle::Kind},
+    envelope::{
+        Envelope,
+        properties::{MessageKind, Properties},
+        routing::RoutingKey,
+    },
+    notification::id::MessageId,
 };
 
 /// One message, byte for byte as it is on disk.
@@ -61,7 +65,7 @@ impl Record {
         let odd = |what: &str| Unreadable(io::Error::other(what.to_owned()));
         let written: Written<'_> =
             serde_json::from_str(&self.properties).map_err(|error| Unreadable(error.into()))?;
-        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == written.kind);
+        let kind = MessageKind::ALL.into_iter().find(|kind| kind.as_str() == written.kind);
         if written.headers.iter().any(|(name, _)| name.len() > NAME_BYTES_MAX) {
             return Err(odd("the name of a header"));
         }
@@ -110,13 +114,19 @@ mod tests {
 
     use super::*;
 
-    fn envelope(id: &str, key: &str, body: Vec<u8>, headers: Vec<(String, String)>) -> Envelope {
+    fn envelope(
+        id: &str,
+        key: &str,
+        body: Vec<u8>,
+        kind: MessageKind,
+        headers: Vec<(String, String)>,
+    ) -> Envelope {
         let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
         Envelope {
             message_id: MessageId::given(id).expect("an id"),
             routing_key: RoutingKey::stored(key).expect("a key"),
             body: body.into(),
-            properties: Properties { kind: Kind::Lifecycle, timestamp: 1_700_000_000, headers },
+            properties: Properties { kind, timestamp: 1_700_000_000, headers },
             trace: None,
         }
     }
@@ -128,8 +138,9 @@ mod tests {
             key in "[a-z.]{0,255}",
             body: Vec<u8>,
             headers: Vec<(String, String)>,
+            kind in 0_usize..3,
         ) {
-            let envelope = envelope(&id, &key, body, headers);
+            let envelope = envelope(&id, &key, body, MessageKind::ALL[kind], headers);
             let record = Record::of(&envelope);
             prop_assert_eq!(record.envelope().expect("our own"), envelope);
         }
@@ -155,12 +166,12 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_told() {
-        let good = Record::of(&envelope("a", "b", vec![1], vec![]));
+        let good = Record::of(&envelope("a", "b", vec![1], MessageKind::Gap, vec![]));
         for spoil in [
             |record: &mut Record| record.properties = "{}".to_owned(),
             |record: &mut Record| record.message_id.clear(),
             |record: &mut Record| record.routing_key = "k".repeat(256),
-            |record: &mut Record| record.properties = record.properties.replace("lifecycle", "other"),
+            |record: &mut Record| record.properties = record.properties.replace("gap", "other"),
             |record: &mut Record| {
                 record.properties =
                     record.properties.replace("[]", &format!("[[\"{}\",\"\"]]", "n".repeat(256)));

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use tracing::{debug, error, info};
@@ -18,7 +19,21 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Rescue {
     source: Source,
+    contents: Contents,
     restored: u64,
+    /// Found, and delivered meanwhile.
+    delivered: u64,
+    /// Something could not be read.
+    has_holes: bool,
+}
+
+/// What was known of a file when it was given up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Contents {
+    /// Messages in it.
+    pub(super) items: Option<u64>,
+    /// None of them came before this.
+    pub(super) oldest: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -44,12 +59,26 @@ pub(super) enum Step {
 }
 
 impl Rescue {
-    pub(super) fn of_file(path: PathBuf) -> Self {
-        Self { source: Source::File { path, salvage: None }, restored: 0 }
+    pub(super) fn of_file(path: PathBuf, contents: Contents) -> Self {
+        Self::of(Source::File { path, salvage: None }, contents)
     }
 
-    pub(super) fn of_store(store: Store) -> Self {
-        Self { source: Source::Store { store: Box::new(store), after: 0 }, restored: 0 }
+    pub(super) fn of_store(store: Store, contents: Contents) -> Self {
+        Self::of(Source::Store { store: Box::new(store), after: 0 }, contents)
+    }
+
+    fn of(source: Source, contents: Contents) -> Self {
+        Self { source, contents, restored: 0, delivered: 0, has_holes: false }
+    }
+
+    /// Whether messages may be lost, once it is done. Of a file of which nothing was known, nobody can say that none are.
+    pub(super) fn has_lost(&self) -> bool {
+        self.has_holes || self.contents.items.is_none_or(|items| self.restored + self.delivered < items)
+    }
+
+    /// None of them came before this.
+    pub(super) fn oldest(&self) -> Option<SystemTime> {
+        self.contents.oldest
     }
 
     /// Where the file is, if it has a name.
@@ -68,7 +97,7 @@ impl Rescue {
         is_delivered: impl Fn(u64) -> bool,
     ) -> Result<Step, StoreError> {
         let next = match &mut self.source {
-            Source::Store { store: old, after } => next_rows(old, *after),
+            Source::Store { store: old, after } => next_rows(old, *after, &mut self.has_holes),
             Source::File { path, salvage } => next_pages(path, salvage, store)?,
         };
         let (mut found, name, before) = match next {
@@ -84,10 +113,13 @@ impl Rescue {
             Source::File { salvage: Some(salvage), .. } => salvage.place(),
             Source::File { salvage: None, .. } | Source::Store { .. } => last,
         };
+        let all = found.len();
         found.retain(|(seq, _)| !is_delivered(*seq));
+        let delivered = all - found.len();
         match store.restore(&found, &name, place) {
             Ok(restored) => {
                 self.restored += restored as u64;
+                self.delivered += delivered as u64;
                 if let Source::Store { after, .. } = &mut self.source {
                     *after = last;
                 }
@@ -102,12 +134,13 @@ impl Rescue {
         }
     }
 
-    fn finish(&self) {
+    fn finish(&mut self) {
         let restored = self.restored;
         match &self.source {
             Source::Store { .. } => info!(restored, "the messages of the deleted spool file are saved"),
             Source::File { path, salvage } => {
                 let unreadable_pages = salvage.as_ref().map(|salvage| salvage.unreadable());
+                self.has_holes |= unreadable_pages.is_some_and(|pages| pages > 0);
                 info!(restored, unreadable_pages, file = %path.display(), "the damaged spool file is saved");
                 if let Err(error) = retire(path) {
                     error!(event = "spool_damaged_file_stays", %error, file = %path.display(), "the damaged file keeps its name, and is read again");
@@ -127,11 +160,12 @@ enum Next {
     End,
 }
 
-fn next_rows(old: &Store, after: u64) -> Next {
+fn next_rows(old: &Store, after: u64, has_holes: &mut bool) -> Next {
     let found = match old.list(after, AT_ONCE) {
         Ok(found) => found,
         Err(StoreError::Busy | StoreError::Full) => return Next::Later,
         Err(error) => {
+            *has_holes = true;
             error!(event = "spool_deleted_file_unreadable", %error, "the rest of the deleted spool file cannot be read");
             return Next::End;
         }
@@ -140,6 +174,7 @@ fn next_rows(old: &Store, after: u64) -> Next {
         return Next::End;
     }
     // A row that cannot be read is lost with the file that was deleted; the others are not.
+    *has_holes |= found.iter().any(|(found, _)| found.record.is_none());
     let records = found.into_iter().filter_map(|(found, _)| Some((found.seq, found.record?)));
     Next::Found(records.collect(), "deleted".to_owned(), after)
 }

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::{
     super::{
         Aside, Refused, SpoolError, State, aside, header,
-        rescue::{Rescue, Step},
+        rescue::{Contents, Rescue, Step},
         salvage::{Judgement, judge},
         store::{self, OpenError, Store, StoreError},
     },
@@ -56,7 +56,9 @@ impl Keeper {
 
     /// Stops using the file, keeps it for rescue, and opens a fresh one.
     pub(super) fn set_aside(&mut self, why: &str) {
-        let Some(store) = self.store.take() else { return };
+        let Some(mut store) = self.store.take() else { return };
+        let items = store.recount().ok().map(|books| books.items);
+        let contents = Contents { items, oldest: self.oldest() };
         self.metrics.spool_damaged.inc();
         error!(
             event = "spool_file_failed",
@@ -66,8 +68,10 @@ impl Keeper {
         if store.is_in_place() {
             // Closing writes nothing: the log stays as it is.
             drop(store);
+            self.contents = Some(contents);
         } else {
-            self.rescues.push(Rescue::of_store(store));
+            self.rescues.push(Rescue::of_store(store, contents));
+            self.contents = Some(Contents { items: Some(0), oldest: None });
         }
         // Also of a file that is gone, something may be left: a log, an index that would be taken for the new file's.
         self.must_move = true;
@@ -139,7 +143,8 @@ impl Keeper {
     fn find_left_behind(&mut self) -> io::Result<()> {
         for path in left_behind(&self.settings.directory)? {
             if !self.rescues.iter().any(|rescue| rescue.path() == Some(&path)) {
-                self.rescues.push(Rescue::of_file(path));
+                let contents = self.contents.take().unwrap_or_default();
+                self.rescues.push(Rescue::of_file(path, contents));
             }
         }
         Ok(())
@@ -220,7 +225,12 @@ impl Keeper {
                     self.metrics.spool_salvaged.inc_by(restored as u64);
                     self.shared.arrived.notify_one();
                 }
-                Step::Done => drop(self.rescues.remove(0)),
+                Step::Done => {
+                    let rescue = self.rescues.remove(0);
+                    if rescue.has_lost() {
+                        self.shared.lose(rescue.oldest());
+                    }
+                }
                 // The next one, meanwhile.
                 Step::Later => {
                     self.rescues.rotate_left(1);

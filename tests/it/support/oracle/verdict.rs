@@ -114,7 +114,8 @@ impl Report {
 pub(super) fn judge(oracle: &Oracle, obligations: &[Item], taken: &Taken) -> Verdict {
     let mut verdict = Verdict { report: oracle.report(), ..Verdict::default() };
     let mut seen = BTreeMap::<Item, BTreeSet<&str>>::new();
-    for message in &taken.normal {
+    // A gap is word of the daemon's own, and no item.
+    for message in taken.normal.iter().filter(|message| message.kind != "gap") {
         verdict.report.delivered += 1;
         let Some(item) = verdict.known(oracle, message) else { continue };
         let ids = seen.entry(item).or_default();
