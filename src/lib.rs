@@ -27,7 +27,6 @@ pub mod subscriptions;
 pub mod acme;
 pub mod admin;
 pub mod sightings;
-pub mod subscriptions;
 pub mod gaps;
 pub mod supervise;
 pub mod simulate;

@@ -7,6 +7,7 @@ mod delete;
 mod force;
 mod get;
 mod list;
+mod look;
 mod plan;
 mod reauthorize;
 mod renew;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(super) use self::advice::advice;
+pub(super) use self::{advice::advice, look::Look, plan::counts};
 use super::{Failure, conclude};
 use crate::config::Environment;
 

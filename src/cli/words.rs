@@ -100,14 +100,14 @@ mod tests {
     fn an_end_is_before_us_or_behind_us() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         for (seconds, words) in [
-            (2 * 24 * 3600 + 3 * 3600 + 59, "in 2 d 3 h"),
+            (2 * 24 * 3600 + 3 * 3600 + 59_i64, "in 2 d 3 h"),
             (24 * 3600, "in 1 d"),
             (90, "in 1 min 30 s"),
             (0, "ended 0 s ago"),
             (-3 * 3600, "ended 3 h ago"),
             (-25 * 3600, "ended 1 d 1 h ago"),
         ] {
-            let time = Duration::from_secs(u64::unsigned_abs(seconds));
+            let time = Duration::from_secs(i64::unsigned_abs(seconds));
             let moment = if seconds < 0 { now - time } else { now + time };
             assert_eq!(end(moment, now), words);
         }

@@ -88,12 +88,10 @@ pub(super) async fn online(settings: &config::Graph, config: &Config) -> (Vec<Fi
         Err(error) => return (vec![failed(Check::Graph, "", &error)], None),
     };
     let mut findings = Vec::new();
-    let mut app = None;
     match graph.token_claims().await {
         Ok(claims) => {
             findings.push(signed_in(&claims));
             findings.extend(permissions::permissions(&claims, &settings.subscriptions));
-            app = claims.app_id;
         }
         Err(GraphError::Opaque) => findings.push(Finding::warning(
             Check::Graph,
@@ -106,7 +104,7 @@ pub(super) async fn online(settings: &config::Graph, config: &Config) -> (Vec<Fi
         Ok(list) => {
             let many = words::number(list.len() as u64, "subscription");
             findings.push(Finding::ok(Check::Graph, format!("{} lists {many}", settings.url)));
-            findings.extend(drift::drift(&graph, settings, config, list, app).await);
+            findings.extend(drift::drift(&graph, settings, config, list).await);
         }
         Err(error) => findings.push(failed(Check::Graph, "the list: ", &error)),
     }
