@@ -23,7 +23,6 @@ pub mod envelope;
 pub mod delivery;
 // Around it.
 pub mod graph;
-pub mod subscriptions;
 pub mod acme;
 pub mod admin;
 pub mod sightings;

@@ -4,3 +4,5 @@ pub mod nudge;
 pub mod plan;
 pub mod settle;
 pub mod state;
+pub mod table;
+pub mod work;
