@@ -26,6 +26,7 @@ pub mod graph;
 pub mod acme;
 pub mod admin;
 pub mod sightings;
+pub mod subscriptions;
 pub mod gaps;
 pub mod supervise;
 pub mod simulate;

@@ -7,7 +7,6 @@ mod delete;
 mod force;
 mod get;
 mod list;
-mod look;
 mod plan;
 mod reauthorize;
 mod renew;
@@ -23,7 +22,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(super) use self::{advice::advice, look::Look, plan::counts};
+pub(super) use self::{
+    advice::advice,
+    plan::{counts, look},
+};
 use super::{Failure, conclude};
 use crate::config::Environment;
 

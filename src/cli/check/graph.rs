@@ -104,7 +104,7 @@ pub(super) async fn online(settings: &config::Graph, config: &Config) -> (Vec<Fi
         Ok(list) => {
             let many = words::number(list.len() as u64, "subscription");
             findings.push(Finding::ok(Check::Graph, format!("{} lists {many}", settings.url)));
-            findings.extend(drift::drift(&graph, settings, config, list).await);
+            findings.extend(drift::drift(&graph, settings, config).await);
         }
         Err(error) => findings.push(failed(Check::Graph, "the list: ", &error)),
     }

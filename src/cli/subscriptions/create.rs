@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::Context;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use clap::Args;
 use serde_json::json;
 
@@ -20,16 +19,22 @@ use super::{
     Manner,
     advice::explained,
     force,
-    request::{Request, new_subscription},
+    request::Request,
     session::{Session, note},
     shown::Shown,
 };
 use crate::{
     cli::{Outcome, status::place},
     config::{Environment, Listen, Wanted},
-    graph::{GraphError, subscription::Subscription},
+    graph::{
+        GraphError,
+        subscription::{NewSubscription, Subscription},
+    },
     secret::Secret,
-    subscriptions::state::{Form, Kept, MadeBy, State},
+    subscriptions::{
+        state::{Form, Kept, MadeBy, State},
+        work::make_secret,
+    },
 };
 
 #[derive(Args, Debug)]
@@ -69,13 +74,12 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let Arguments { manner, asked, dry_run, show_client_state, admin, no_wait, force } = arguments;
     let session = Session::open(&manner, environment).await?;
     let (wanted, made_by) = asked.resolve(&session)?;
-    let (place, lifetime) = (session.admin(admin), session.lifetime(&wanted));
     if dry_run {
-        let nothing = Secret::new(String::new());
-        let new = new_subscription(&wanted, nothing, lifetime, session.now);
-        Request::create(&new)?.print(session.json)?;
+        Request::create(&session.new_subscription(&wanted, made_by, Secret::new(String::new())))?
+            .print(session.json)?;
         return Ok(Outcome::Good);
     }
+    let place = session.admin(admin);
     if made_by == MadeBy::Wanted && !force && session.is_managed(&place).await {
         anyhow::bail!(
             "a daemon manages the subscriptions, and makes {} by itself: see `graphhook status`; --force does it nevertheless",
@@ -91,8 +95,8 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         session.take_back(&wanted.name).await?;
         return Err(error.into());
     }
-    let new = new_subscription(&wanted, client_state.clone(), lifetime, session.now);
-    let made = match session.graph.create(&new, &known).await {
+    let new = session.new_subscription(&wanted, made_by, client_state.clone());
+    let made = match session.workshop.graph.create(&new, &known).await {
         Ok(made) => made,
         Err(error) => return Err(session.failed(&wanted.name, error).await?),
     };
@@ -121,6 +125,11 @@ fn tell(session: &Session, made: &Subscription, client_state: Option<&Secret>) -
 }
 
 impl Session {
+    fn new_subscription(&self, wanted: &Wanted, made_by: MadeBy, client_state: Secret) -> NewSubscription {
+        let kept = Kept::pending(wanted.name.clone(), made_by, Form::of(wanted), client_state, self.now);
+        self.workshop.new_subscription(wanted, &kept, self.now)
+    }
+
     /// Whether a daemon would make wanted ones by itself.
     pub(super) async fn is_managed(&self, place: &Listen) -> bool {
         let said = force::management(place).await;
@@ -133,7 +142,7 @@ impl Session {
         let configured = wanted.client_state.as_ref().and_then(|name| {
             table.iter().find(|entry| entry.name == *name).map(|entry| entry.secret.clone())
         });
-        let fresh = configured.clone().map_or_else(client_state, Ok)?;
+        let fresh = configured.clone().unwrap_or_else(make_secret);
         let (name, form, now) = (wanted.name.clone(), Form::of(wanted), self.now);
         let expected = move |state: &mut State| match state.named_mut(&name) {
             Some(kept) if kept.live().is_some() => None,
@@ -189,11 +198,4 @@ impl Session {
         };
         self.update(change).await.map(drop)
     }
-}
-
-/// 256 random bits, as 43 characters.
-fn client_state() -> anyhow::Result<Secret> {
-    let mut bytes = [0; 32];
-    aws_lc_rs::rand::fill(&mut bytes).ok().context("the system has no random numbers")?;
-    Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }

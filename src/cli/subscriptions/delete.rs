@@ -56,11 +56,11 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     }
     ask::confirm(&format!("This ends the subscription {}.", words::plain(&named.called())), yes)?;
     let is_wanted = named.kept.as_ref().is_some_and(|kept| {
-        session.settings.subscriptions.iter().any(|wanted| wanted.name == kept.name)
+        session.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == kept.name)
     });
     // A crash behind this line leaves what the daemon, or the next `apply`, brings to its end.
     session.retire(&named, Standing::Doomed).await?;
-    let deleted = session.graph.delete(&named.id).await.map_err(|error| named.gone(error))?;
+    let deleted = session.workshop.graph.delete(&named.id).await.map_err(|error| named.gone(error))?;
     session.retire(&named, Standing::Gone { at: SystemTime::now() }).await?;
     let was_there = match deleted {
         Deleted::Now => true,

@@ -31,7 +31,7 @@ Examples:
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Outcome> {
     let session = Session::open(&arguments.manner, environment).await?;
     let named = session.find(&arguments.which)?;
-    let subscription = session.graph.get(&named.id).await.map_err(|error| named.gone(error))?;
+    let subscription = session.workshop.graph.get(&named.id).await.map_err(|error| named.gone(error))?;
     let details = Details::of(&subscription, named.kept.as_ref(), &session);
     let mut out = io::stdout().lock();
     if session.json {

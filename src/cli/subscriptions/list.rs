@@ -62,7 +62,7 @@ pub(super) fn all(listed: &[Subscription], session: &Session) -> Vec<Shown> {
     let is_listed = |id: &str| listed.iter().any(|one| *one.id == *id);
     let kept = session.state.kept.iter();
     let absent = kept.filter(|kept| kept.live().is_none_or(|live| !is_listed(&live.id)));
-    let wanted = session.settings.subscriptions.iter();
+    let wanted = session.workshop.settings.subscriptions.iter();
     let never_made = wanted.filter(|wanted| session.state.named(&wanted.name).is_none());
     let absent = absent.map(|kept| Shown::kept(kept, session));
     shown.extend(absent.chain(never_made.map(Shown::wanted)));

@@ -1,6 +1,9 @@
 //! `graphhook subscriptions plan`
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::SystemTime,
+};
 
 use clap::Args;
 use serde::Serialize;
@@ -8,7 +11,6 @@ use serde::Serialize;
 use super::{
     Manner,
     advice::explained,
-    look::Look,
     session::{Session, note},
 };
 use crate::{
@@ -18,9 +20,11 @@ use crate::{
         words,
     },
     config::{Environment, Wanted},
+    graph::GraphError,
     subscriptions::{
-        plan::{Plan, Step},
+        plan::{Calls, Plan, Step},
         state::{Loss, State},
+        work::Workshop,
     },
 };
 
@@ -43,7 +47,8 @@ Examples:
 
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Outcome> {
     let session = Session::open(&arguments.manner, environment).await?;
-    let drawn = Drawn::of(&session.look(&session.state).await?.plan(), &session);
+    let plan = look(&session.workshop, &session.state).await.map_err(explained)?;
+    let drawn = Drawn::of(&plan, &session);
     drawn.print(&session)?;
     match arguments.exit_code && !drawn.steps.is_empty() {
         true => Err(Usage("there is something to do").into()),
@@ -61,12 +66,12 @@ pub(in crate::cli) fn counts(step: &Step) -> bool {
     }
 }
 
-impl Session {
-    /// Asks Graph for what a plan needs to know.
-    pub(super) async fn look<'a>(&'a self, state: &'a State) -> anyhow::Result<Look<'a>> {
-        let list = self.list().await?;
-        Look::at(&self.graph, (&self.settings, &self.config), state, list).await.map_err(explained)
-    }
+/// What is to be done as far as can be told from here: which subscriptions genuine items have come from is known to the
+/// daemon alone, so it may adopt one that looks like nobody's.
+pub(in crate::cli) async fn look(workshop: &Workshop, state: &State) -> Result<Plan, GraphError> {
+    let (policy, calls, now) = (workshop.policy().await?, Calls::default(), SystemTime::now());
+    let actual = workshop.look(state, &calls, &policy, now).await?;
+    Ok(workshop.question(state, &actual, &calls, &policy, now).plan())
 }
 
 /// A plan for people: what only our own books have to know is not in it.
@@ -80,7 +85,7 @@ pub(super) struct Drawn {
 /// One step.
 #[derive(Serialize)]
 pub(super) struct Line {
-    pub(super) step: &'static str,
+    step: &'static str,
     name: Option<String>,
     id: Option<String>,
     what: String,
@@ -111,24 +116,37 @@ impl Drawn {
 
     fn table(&self, session: &Session) -> String {
         let mut table = Table::new(["STEP", "NAME", "ID", "WHAT"]);
-        for Line { step, name, id, what } in &self.steps {
-            let tone = match *step {
-                "delete" => Tone::Bad,
-                "create" => Tone::Good,
-                _ => Tone::Odd,
-            };
-            let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or("-"));
-            table.row([Cell::new(step, tone), text(name), text(id), Cell::from(what.as_str())]);
+        for line in &self.steps {
+            table.row(line.cells());
         }
         table.text(session.style)
     }
 }
 
 impl Line {
+    /// As a row of a table.
+    fn cells(&self) -> [Cell; 4] {
+        let Self { step, name, id, what } = self;
+        let tone = match *step {
+            "delete" => Tone::Bad,
+            "create" => Tone::Good,
+            _ => Tone::Odd,
+        };
+        let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or("-"));
+        [Cell::new(step, tone), text(name), text(id), Cell::from(what.as_str())]
+    }
+
+    /// For people, on one line.
+    pub(super) fn words(&self) -> String {
+        let Self { step, name, id, what } = self;
+        let name = name.as_deref().or(id.as_deref()).unwrap_or("-");
+        words::plain(&format!("{step} {name}: {what}"))
+    }
+
     /// Nothing for what changes nothing at Graph.
-    fn of(step: &Step, session: &Session) -> Option<Self> {
+    pub(super) fn of(step: &Step, session: &Session) -> Option<Self> {
         let wanted = step.name().and_then(|name| {
-            session.settings.subscriptions.iter().find(|wanted| wanted.name == name)
+            session.workshop.settings.subscriptions.iter().find(|wanted| wanted.name == name)
         });
         let (word, what) = words_of(step, wanted, session)?;
         let (name, id) = (step.name().map(str::to_owned), step.id().map(|id| id.to_string()));
@@ -137,7 +155,7 @@ impl Line {
 }
 
 fn words_of(step: &Step, wanted: Option<&Wanted>, session: &Session) -> Option<(&'static str, String)> {
-    let life = || wanted.map(|wanted| words::brief(session.lifetime(wanted))).unwrap_or_default();
+    let life = || wanted.map(|wanted| words::brief(session.workshop.lifetime(wanted))).unwrap_or_default();
     let resource = || wanted.map(|wanted| wanted.resource.clone()).unwrap_or_default();
     Some(match step {
         Step::Expect { .. } | Step::Create { .. } => ("create", format!("{}, for {}", resource(), life())),

@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         return Ok(Outcome::Good);
     }
     session.begin(&named, TouchKind::Reauthorize).await?;
-    session.graph.reauthorize(&named.id).await.map_err(|error| named.gone(error))?;
+    session.workshop.graph.reauthorize(&named.id).await.map_err(|error| named.gone(error))?;
     session.done(&named, TouchKind::Reauthorize, None).await?;
     let mut out = io::stdout().lock();
     match session.json {

@@ -62,7 +62,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     let lifetime = match lifetime {
         Some(lifetime) => lifetime,
         None => {
-            let shown = session.graph.get(&named.id).await.map_err(|error| named.gone(error))?;
+            let shown = session.workshop.graph.get(&named.id).await.map_err(|error| named.gone(error))?;
             session.lifetime_of(&shown)
         }
     };
@@ -74,7 +74,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         return Ok(Outcome::Good);
     }
     session.begin(&named, TouchKind::Patch).await?;
-    let answer = session.graph.update(&named.id, &change).await.map_err(|error| named.gone(error))?;
+    let answer = session.workshop.graph.update(&named.id, &change).await.map_err(|error| named.gone(error))?;
     session.done(&named, TouchKind::Patch, Some(&answer)).await?;
     let mut out = io::stdout().lock();
     if session.json {
@@ -92,12 +92,12 @@ impl Session {
     fn lifetime_of(&self, shown: &Subscription) -> Duration {
         let kept = self.state.with_id(&shown.id);
         let wanted = kept
-            .and_then(|kept| self.settings.subscriptions.iter().find(|wanted| wanted.name == kept.name));
+            .and_then(|kept| self.workshop.settings.subscriptions.iter().find(|wanted| wanted.name == kept.name));
         match wanted {
-            Some(wanted) => self.lifetime(wanted),
+            Some(wanted) => self.workshop.lifetime(wanted),
             None => {
                 let is_rich = shown.include_resource_data.unwrap_or_default();
-                resources::lifetime(&shown.resource, is_rich, &self.settings.lifetimes)
+                resources::lifetime(&shown.resource, is_rich, &self.workshop.settings.lifetimes)
             }
         }
     }

@@ -1,20 +1,11 @@
 //! What Graph is sent, and how a dry run tells of it: with `[secret]` for a clientState.
 
-use std::{
-    io::{self, Write},
-    time::{Duration, SystemTime},
-};
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::session::Session;
-use crate::{
-    config::Wanted,
-    graph::{resources::lifetime, subscription::NewSubscription},
-    secret::Secret,
-    subscriptions::state::Form,
-};
+use crate::graph::subscription::NewSubscription;
 
 /// A request that a dry run does not send.
 #[derive(Debug, Serialize)]
@@ -45,36 +36,5 @@ impl Request {
         let mut body = serde_json::to_value(new)?;
         body["clientState"] = json!("[secret]");
         Ok(Self { method: "POST", path: "/v1.0/subscriptions".to_owned(), body: Some(body) })
-    }
-}
-
-/// What is asked for with a POST.
-pub(super) fn new_subscription(
-    wanted: &Wanted,
-    client_state: Secret,
-    lifetime: Duration,
-    now: SystemTime,
-) -> NewSubscription {
-    NewSubscription {
-        resource: wanted.resource.clone(),
-        change_type: Form::of(wanted).change_type(),
-        notification_url: wanted.notification_url.clone(),
-        lifecycle_notification_url: wanted.lifecycle_url.clone(),
-        expiration_date_time: now + lifetime,
-        client_state,
-        include_resource_data: wanted.encryption.is_some().then_some(true),
-        encryption_certificate: wanted.encryption.as_ref().map(|encryption| encryption.certificate.clone()),
-        encryption_certificate_id: wanted.encryption.as_ref().map(|encryption| encryption.id.clone()),
-        notification_url_app_id: wanted.app_id.clone(),
-        notification_query_options: wanted.query_options.clone(),
-        prefer: wanted.prefer.clone(),
-    }
-}
-
-impl Session {
-    /// How long one of these should live.
-    pub(super) fn lifetime(&self, wanted: &Wanted) -> Duration {
-        let of_kind = || lifetime(&wanted.resource, wanted.encryption.is_some(), &self.settings.lifetimes);
-        wanted.lifetime.unwrap_or_else(of_kind)
     }
 }

@@ -1,6 +1,6 @@
 //! What a command works with: the configuration, a client of Graph, and what is known of our subscriptions.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 
@@ -12,16 +12,18 @@ use crate::{
     graph::{Graph, GraphError, subscription::Subscription},
     metrics::Metrics,
     notification::id::SubscriptionId,
-    subscriptions::state::{Kept, State},
+    subscriptions::{
+        state::{Kept, State},
+        work::Workshop,
+    },
 };
 
 /// Everything at hand.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) config: Config,
-    /// `[graph]` of it.
-    pub(super) settings: config::Graph,
-    pub(super) graph: Graph,
+    /// The way to Graph, and what is wanted.
+    pub(super) workshop: Workshop,
     /// As it was when the command began.
     pub(super) state: State,
     pub(super) now: SystemTime,
@@ -51,15 +53,16 @@ impl Session {
     pub(super) async fn open(manner: &Manner, environment: &Environment) -> anyhow::Result<Self> {
         let (config, settings) = settings(manner, environment)?;
         let graph = Graph::new(&settings, Metrics::new()).await.map_err(explained)?;
-        let directory = settings.directory.clone();
-        let state = off_thread(move || State::load(&directory)).await?;
+        let (settings, table) = (Arc::new(settings), config.client_states.clone().into());
+        let workshop = Workshop { graph, settings, table };
+        let state = workshop.state().await?;
         let (now, style) = (SystemTime::now(), Style::of(environment));
-        Ok(Self { config, settings, graph, state, now, style, json: manner.json })
+        Ok(Self { config, workshop, state, now, style, json: manner.json })
     }
 
     /// Everything that Graph lists.
     pub(super) async fn list(&self) -> anyhow::Result<Vec<Subscription>> {
-        self.graph.list().await.map_err(explained)
+        self.workshop.graph.list().await.map_err(explained)
     }
 
     /// The subscription of this name, or else the one with this id.
@@ -70,7 +73,7 @@ impl Session {
             })?;
             return Ok(Named { id: live.id.clone(), kept: Some(kept.clone()) });
         }
-        if self.settings.subscriptions.iter().any(|wanted| wanted.name == text) {
+        if self.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == text) {
             anyhow::bail!("{text} is wanted, and not made yet: see `graphhook subscriptions plan`");
         }
         let is_id = (1..=128).contains(&text.len())
@@ -86,7 +89,7 @@ impl Session {
         &self,
         change: impl FnOnce(&mut State) -> T + Send + 'static,
     ) -> anyhow::Result<(T, State)> {
-        let directory = self.settings.directory.clone();
+        let directory = self.workshop.settings.directory.clone();
         let updated = off_thread(move || State::update(&directory, change)).await?;
         if let Some(path) = &updated.set_aside {
             note(&format!("what was known of subscriptions was damaged, and is now {}", path.display()));

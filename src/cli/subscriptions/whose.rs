@@ -35,7 +35,7 @@ impl Whose {
         }
         let url = &subscription.notification_url;
         let public = session.config.server.public_url.as_ref().map(ToString::to_string);
-        let wanted = session.settings.subscriptions.iter().map(|wanted| &wanted.notification_url);
+        let wanted = session.workshop.settings.subscriptions.iter().map(|wanted| &wanted.notification_url);
         match wanted.chain(&public).any(|ours| ours == url) {
             true => Self::Unknown,
             false => Self::Stranger,
@@ -46,7 +46,7 @@ impl Whose {
     pub(super) fn of_kept(kept: &Kept, session: &Session) -> Self {
         match kept.made_by {
             MadeBy::Hand => Self::ByHand,
-            MadeBy::Wanted if session.settings.subscriptions.iter().any(|wanted| wanted.name == kept.name) => {
+            MadeBy::Wanted if session.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == kept.name) => {
                 Self::Wanted
             }
             MadeBy::Wanted => Self::LeftOver,

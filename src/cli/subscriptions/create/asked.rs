@@ -53,7 +53,7 @@ fn change_type(text: &str) -> Result<ChangeType, String> {
 impl Asked {
     /// What is wanted, and by whom.
     pub(super) fn resolve(self, session: &Session) -> anyhow::Result<(Wanted, MadeBy)> {
-        let wanted = &session.settings.subscriptions;
+        let wanted = &session.workshop.settings.subscriptions;
         if let Some(name) = &self.wanted {
             let one = wanted.iter().find(|wanted| wanted.name == *name);
             let one = one.with_context(|| format!("no entry of [[subscriptions]] is named {name:?}"))?;
