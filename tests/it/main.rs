@@ -12,6 +12,7 @@ mod door;
 mod edge;
 mod faults;
 mod gaps;
+mod graph;
 mod handshake;
 mod http;
 mod lock;
