@@ -29,6 +29,9 @@ function parse(content) {
 async function work(properties, item) {
   if (properties.type === "lifecycle") {
     console.log("lifecycle", item.lifecycleEvent, item.subscriptionId);
+  } else if (properties.type === "gap") {
+    // Changes may be missing: fetch them by a delta query (docs/gaps.md).
+    console.log("gap", item.reason, item.subscriptionId);
   } else {
     console.log("notification", item.changeType, item.resource);
   }

@@ -31,6 +31,9 @@ def work(properties, item):
     """Your work. An exception ends the program, and the broker gives the message to the next consumer."""
     if properties.type == "lifecycle":
         print("lifecycle", item.get("lifecycleEvent"), item.get("subscriptionId"), flush=True)
+    elif properties.type == "gap":
+        # Changes may be missing: fetch them by a delta query (docs/gaps.md).
+        print("gap", item.get("reason"), item.get("subscriptionId"), flush=True)
     else:
         print("notification", item.get("changeType"), item.get("resource"), flush=True)
 

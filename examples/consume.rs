@@ -50,6 +50,8 @@ fn work(properties: &BasicProperties, item: &Value) -> anyhow::Result<()> {
     let kind = properties.kind().as_ref().context("no type")?.as_str();
     let (what, about) = match kind {
         "lifecycle" => ("lifecycleEvent", "subscriptionId"),
+        // Changes may be missing: fetch them by a delta query (docs/gaps.md).
+        "gap" => ("reason", "subscriptionId"),
         _ => ("changeType", "resource"),
     };
     println!("{kind} {} {}", item[what].as_str().unwrap_or("?"), item[about].as_str().unwrap_or("?"));

@@ -17,8 +17,6 @@ pub mod operation;
 mod pages;
 pub mod resources;
 pub mod subscription;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::HashSet,

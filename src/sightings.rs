@@ -303,13 +303,13 @@ fn nudge(id: &str, item: &Authentic<'_>, book: &Book, now: Moment) -> Option<Nud
     if notification.kind != Kind::Lifecycle || id.len() > ID_BYTES_MAX {
         return None;
     }
-    let fits = |text: Option<&str>| text.filter(|text| text.len() <= TEXT_BYTES_MAX).map(str::to_owned);
+    // What a lifecycle item calls its resource is the subscription itself.
+    let tenant_id = notification.tenant_id.as_deref().filter(|id| id.len() <= ID_BYTES_MAX);
     Some(Nudge {
         subscription_id: id.into(),
         event: notification.event()?,
         client_state: Arc::clone(&item.client_state),
-        tenant_id: fits(notification.tenant_id.as_deref()),
-        resource: fits(notification.resource.as_deref()),
+        tenant_id: tenant_id.map(str::to_owned),
         before: book.last_at(id).map(at),
         first_at: at(now),
         last_at: at(now),
@@ -329,8 +329,6 @@ fn moment(time: SystemTime) -> Moment {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Longest text of an item that a nudge keeps.
-const TEXT_BYTES_MAX: usize = 1024;
 /// Items that are noted under one lock.
 const AT_ONCE: usize = 64;
 /// Time between two looks at all of them, which take half a millisecond at most.

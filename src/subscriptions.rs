@@ -4,5 +4,6 @@ pub mod nudge;
 pub mod plan;
 pub mod settle;
 pub mod state;
+pub mod steward;
 pub mod table;
 pub mod work;

@@ -162,7 +162,6 @@ impl Losses {
             subscription_id: Some(nudge.subscription_id.to_string()),
             client_state: Some(nudge.client_state.to_string()),
             tenant_id: nudge.tenant_id,
-            resource: nudge.resource,
             ..Gap::new(reason, Some(from), nudge.last_at)
         };
         self.ledger.owe(match known {
@@ -174,13 +173,12 @@ impl Losses {
     /// Whether Graph throws notifications away; when it has stopped, or nothing comes at all, it is told of.
     fn watch(&mut self, outlook: Outlook, time: SystemTime) {
         let is_dropping = outlook.predicted == Prediction::Drop && outlook.answers > 0;
-        match (is_dropping, self.dropping_since) {
-            (true, None) => self.dropping_since = Some(time - WINDOW),
-            (false, Some(since)) => {
-                self.dropping_since = None;
-                self.owe_all(GapReason::Dropped, Some(since), time);
-            }
-            (true, Some(_)) | (false, None) => {}
+        // It may have come and gone since the last look.
+        if is_dropping || self.metrics.graph.take_dropped() {
+            self.dropping_since.get_or_insert(time - WINDOW);
+        }
+        if !is_dropping && let Some(since) = self.dropping_since.take() {
+            self.owe_all(GapReason::Dropped, Some(since), time);
         }
     }
 

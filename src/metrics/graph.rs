@@ -27,6 +27,8 @@ pub struct Graph {
 struct Judged {
     answers: Answers,
     told: Prediction,
+    /// Since somebody asked last.
+    has_dropped: bool,
 }
 
 impl Graph {
@@ -38,7 +40,8 @@ impl Graph {
         registry.register("graph_drop_ratio", help, drop_ratio.clone());
         let help = "1 while Graph's rules make it delay (slow) or drop (drop) new notifications";
         let throttled = gauges(registry, "graph_throttled_predicted", help);
-        let judged = Mutex::new(Judged { answers: Answers::default(), told: Prediction::Good });
+        let judged =
+            Mutex::new(Judged { answers: Answers::default(), told: Prediction::Good, has_dropped: false });
         Self { begun, judged, slow_ratio, drop_ratio, throttled }
     }
 
@@ -48,6 +51,7 @@ impl Graph {
         let mut judged = self.judged();
         judged.answers.note(time, waited);
         let predicted = judged.answers.outlook(time).predicted;
+        judged.has_dropped |= predicted == Prediction::Drop;
         let is_new = std::mem::replace(&mut judged.told, predicted) != predicted;
         is_new.then_some(predicted)
     }
@@ -55,6 +59,11 @@ impl Graph {
     /// How it stands.
     pub fn outlook(&self, now: Instant) -> Outlook {
         self.judged().answers.outlook(self.since_begun(now))
+    }
+
+    /// Whether Graph was to drop anything since this was asked last, however shortly.
+    pub fn take_dropped(&self) -> bool {
+        std::mem::take(&mut self.judged().has_dropped)
     }
 
     pub(super) fn show(&self, now: Instant) {

@@ -37,8 +37,6 @@ pub struct Nudge {
     pub client_state: Arc<str>,
     /// The tenant, if they name it.
     pub tenant_id: Option<String>,
-    /// What is watched, if they name it.
-    pub resource: Option<String>,
     /// When the last genuine item of any kind had come before the first of these; nothing if none had.
     pub before: Option<SystemTime>,
     /// When the first of them came.
@@ -199,7 +197,6 @@ mod tests {
             event,
             client_state: "mail".into(),
             tenant_id: None,
-            resource: None,
             before: None,
             first_at: at,
             last_at: at,

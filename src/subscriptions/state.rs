@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{
     config::{ChangeType, ClientState, Wanted},
+    envelope::gap::GapReason,
     graph::subscription::Subscription,
     notification::id::SubscriptionId,
     secret::Secret,
@@ -138,7 +139,7 @@ pub struct Owed {
 }
 
 /// Why changes may be missing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Loss {
     /// Graph said that it removed the subscription.
     Removed,
@@ -148,6 +149,17 @@ pub enum Loss {
     Gone,
     /// It had to be deleted before another could be made.
     Replaced,
+}
+
+impl Loss {
+    /// What consumers are told.
+    pub fn reason(self) -> GapReason {
+        match self {
+            Self::Removed => GapReason::SubscriptionRemoved,
+            Self::Expired => GapReason::Expired,
+            Self::Gone | Self::Replaced => GapReason::Lost,
+        }
+    }
 }
 
 /// A subscription that another has taken the place of.

@@ -2,7 +2,11 @@
 //!
 //! Daemon and command line work with it alike. Whoever calls decides when, and how often.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::rand;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -46,9 +50,49 @@ pub enum WorkError {
     /// It could not be saved.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Its first notification could not be believed.
+    #[error("its clientState is not in force yet")]
+    NotInForce,
     /// What it is about is gone, or not wanted any more: a new plan will know.
     #[error("it is not there any more")]
     Outdated,
+}
+
+impl WorkError {
+    /// Whether no other step would fare better.
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::State(_) => true,
+            Self::Graph(error) => match error {
+                GraphError::Setup(_)
+                | GraphError::SignIn(_)
+                | GraphError::Unauthorized(_)
+                | GraphError::Unreached(_)
+                | GraphError::Crowded { .. } => true,
+                GraphError::Forbidden(_)
+                | GraphError::Quota(_)
+                | GraphError::Gone(_)
+                | GraphError::Conflict { .. }
+                | GraphError::Refused(_)
+                | GraphError::Throttled(_)
+                | GraphError::Unavailable(_)
+                | GraphError::Unanswered { .. }
+                | GraphError::Answer { .. }
+                | GraphError::Uncertain { .. }
+                | GraphError::NoId
+                | GraphError::Opaque => false,
+            },
+            Self::NotInForce | Self::Outdated => false,
+        }
+    }
+
+    /// How long Graph wants us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Graph(error) => error.retry_after(),
+            Self::State(_) | Self::NotInForce | Self::Outdated => None,
+        }
+    }
 }
 
 /// What is sent for a step.
@@ -266,7 +310,7 @@ impl Workshop {
     }
 
     /// How long it should live.
-    pub fn lifetime(&self, wanted: &Wanted) -> std::time::Duration {
+    pub fn lifetime(&self, wanted: &Wanted) -> Duration {
         let is_rich = wanted.encryption.is_some();
         let usual = || resources::lifetime(&wanted.resource, is_rich, &self.settings.lifetimes);
         wanted.lifetime.unwrap_or_else(usual)

@@ -1,5 +1,9 @@
 //! The stand-in for login and Graph: that it keeps the service's rules, and that everything can be made to go wrong.
 
+mod control;
+mod faults;
+mod login;
+mod notify;
 mod subscriptions;
 
 use std::sync::{Arc, Mutex};

@@ -103,9 +103,12 @@ impl Applied {
         let state = workshop.state().await?;
         let mut actual = Arc::new(workshop.look(&state, &calls, &policy, now).await.map_err(explained)?);
         let steps = workshop.question(&state, &actual, &calls, &policy, now).plan().steps;
-        let mut state = workshop.settle(&steps, &actual).await?.state;
-        let mut has_moved = steps.iter().any(Step::is_ours_alone);
-        for step in steps.iter().filter(|step| !step.is_ours_alone()) {
+        if steps.iter().any(Step::is_ours_alone) {
+            workshop.settle(&steps, &actual).await?;
+            return Ok(true);
+        }
+        let (mut state, mut has_moved) = (state, false);
+        for step in &steps {
             if self.is_given_up(step) {
                 continue;
             }
@@ -123,7 +126,7 @@ impl Applied {
                 // Somebody else was here, too: the next plan goes by that.
                 Err(WorkError::Outdated) => has_moved = true,
                 Err(WorkError::Graph(error)) => self.fail(session, step, line, explained(error)),
-                Err(WorkError::State(error)) => return Err(error.into()),
+                Err(error @ (WorkError::State(_) | WorkError::NotInForce)) => return Err(error.into()),
             }
         }
         Ok(has_moved)
@@ -181,5 +184,5 @@ async fn ready(step: &Step, state: &State, asked: Option<&Listen>) -> Result<(),
     }
 }
 
-/// A replacement takes three: it is begun, made, and the old one goes.
-const ROUNDS_MAX: usize = 8;
+/// A subscription that is replaced takes five.
+const ROUNDS_MAX: usize = 16;

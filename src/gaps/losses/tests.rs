@@ -184,6 +184,14 @@ fn one_gap_for_each_time_in_which_graph_drops() {
     losses.ledger = Ledger::default();
     answer(&mut losses, 61, quick);
     check(&losses, &[]);
+    // One that comes and goes between two looks.
+    let at_once = begun + Duration::from_secs(62);
+    for waited in [slow, quick, quick, quick, quick, quick, quick] {
+        losses.metrics.graph.answered(at_once, waited);
+    }
+    losses.look(at_once, at(1_002));
+    check(&losses, &[("dropped", "a", Some(992), 1_002)]);
+    losses.ledger = Ledger::default();
     // Nothing comes any more: that is its end, too.
     for second in 120..130 {
         answer(&mut losses, second, slow);

@@ -124,10 +124,10 @@ mod tests {
         let mut count = |seconds| throttle.count(Operation::List, &caller("a"), now(seconds));
         assert!((0..25).all(|_| count(10).is_none()));
         assert_eq!(count(15), Some(16));
-        assert_eq!(count(31), None);
+        // The refused one counts.
         assert!((0..24).all(|_| count(31).is_none()));
-        // Refused ones count.
-        assert!((0..25).all(|_| count(40).is_some()));
+        assert_eq!(count(31), Some(5));
+        assert!((0..24).all(|_| count(40).is_some()));
         assert_eq!(count(52), Some(9));
         assert_eq!(count(75), None);
     }

@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use super::super::state::Loss;
-use crate::notification::id::SubscriptionId;
+use crate::{metrics::SubscriptionCall, notification::id::SubscriptionId};
 
 /// One thing to do.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Step {
     /// It shall be made: a clientState is made for it, and saved.
     Expect {
@@ -109,7 +109,7 @@ pub enum Step {
 }
 
 /// Why a subscription is deleted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum DeleteReason {
     /// Another one has taken its place, or nobody wants it any more.
     Former,
@@ -137,6 +137,26 @@ impl Step {
             Self::Move { .. } => "move",
             Self::Rotate { .. } => "rotate",
             Self::Reauthorize { .. } => "reauthorize",
+        }
+    }
+
+    /// What it is counted as, if Graph is called for it.
+    pub fn call(&self) -> Option<SubscriptionCall> {
+        match self {
+            Self::Create { .. } => Some(SubscriptionCall::Create),
+            Self::Renew { .. } => Some(SubscriptionCall::Renew),
+            Self::Move { .. } => Some(SubscriptionCall::Move),
+            Self::Rotate { .. } => Some(SubscriptionCall::Rotate),
+            Self::Reauthorize { .. } => Some(SubscriptionCall::Reauthorize),
+            Self::Delete { .. } => Some(SubscriptionCall::Delete),
+            Self::Expect { .. }
+            | Self::Adopt { .. }
+            | Self::Rename { .. }
+            | Self::Believe { .. }
+            | Self::Lose { .. }
+            | Self::Replace { .. }
+            | Self::Drop { .. }
+            | Self::Forget { .. } => None,
         }
     }
 

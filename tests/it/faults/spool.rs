@@ -46,7 +46,7 @@ async fn filled(end: End) -> (Scene, Cut) {
 
 /// Starts the daemon on the damaged files and empties them; `lost_max` messages may be gone, and nothing may be
 /// altered or invented.
-async fn check_saved(mut scene: Scene, cut: &Cut, lost_max: usize, what: &str) -> Daemon {
+async fn check_saved(mut scene: Scene, cut: &Cut, end: End, lost_max: usize, what: &str) -> Daemon {
     cut.heal();
     scene.daemon.restart().await;
     scene.connected().await;
@@ -64,6 +64,11 @@ async fn check_saved(mut scene: Scene, cut: &Cut, lost_max: usize, what: &str) -
     // Whatever is missing has been complained of. Only a log that ends too early looks like that of a crash.
     let metrics = scene.daemon.metrics().await;
     let complaints = metrics.get(DAMAGED) + metrics.get(UNREADABLE);
+    // And consumers know that they have something to fetch, as far as it is known of which subscriptions.
+    if lost > 0 && complaints > 0.0 && end == End::Stopped {
+        let told = r#"graphhook_gaps_total{reason="spool_loss"}"#;
+        scene.daemon.eventually_metric(told, |told| told > 0.0).await;
+    }
     let is_silent = lost > 0 && complaints == 0.0;
     assert!(!is_silent || what == CUT_LOG, "{what}: {lost} messages are gone without a word");
     scene.daemon
@@ -88,7 +93,7 @@ async fn a_flipped_bit_costs_one_message_at_most() {
         // The header first, then anywhere.
         let at = if round < 2 { 20 } else { length / 7 * 3 + 1234 };
         flip(&file, at);
-        check_saved(scene, &cut, 1, &format!("{name}, byte {at} of {length}")).await;
+        check_saved(scene, &cut, end, 1, &format!("{name}, byte {at} of {length}")).await;
     }
 }
 
@@ -108,7 +113,7 @@ async fn many_flipped_bits_cost_no_more_messages_than_bits() {
             }
         }
         assert!(flips >= 20);
-        check_saved(scene, &cut, flips, &format!("{end:?}, {flips} bits")).await;
+        check_saved(scene, &cut, end, flips, &format!("{end:?}, {flips} bits")).await;
     }
 }
 
@@ -120,7 +125,7 @@ async fn a_record_damaged_in_place_is_set_aside() {
     let bytes = fs::read(&file).expect("the file can be read");
     let body = bytes.windows(11).rposition(|window| window == b"\"clientStat").expect("a body");
     flip(&file, body as u64 + 1);
-    let daemon = check_saved(scene, &cut, 1, "one byte of a body").await;
+    let daemon = check_saved(scene, &cut, End::Stopped, 1, "one byte of a body").await;
     assert_eq!(daemon.metrics().await.get(UNREADABLE), 1.0);
     assert_eq!(daemon.metrics().await.get("graphhook_spool_set_aside_items"), 1.0);
 }
@@ -145,7 +150,7 @@ async fn files_of_any_bytes_do_not_stop_the_daemon() {
     for (what, end, damage, lost_max) in damages {
         let (scene, cut) = filled(end).await;
         damage(&scene.daemon.spool());
-        let daemon = check_saved(scene, &cut, lost_max, what).await;
+        let daemon = check_saved(scene, &cut, end, lost_max, what).await;
         assert!(daemon.metrics().await.get(DAMAGED) >= 1.0 || end == End::Killed, "{what} went unnoticed");
         assert_eq!(post(&daemon.client(), [created("after")]).await.status, 202);
     }
@@ -184,7 +189,7 @@ async fn killed_while_a_damaged_file_is_saved() {
         let configured = scene.daemon.restart_until_exit().await;
         assert_eq!(configured.code(), None, "{point} was never reached");
         scene.daemon.reconfigure(|configuration| configuration.env("FAIL_POINT", ""));
-        check_saved(scene, &cut, 0, point).await;
+        check_saved(scene, &cut, End::Killed, 0, point).await;
     }
 }
 
