@@ -31,7 +31,7 @@ struct Status {
 impl Management {
     /// Whether it makes and keeps what is wanted.
     pub(super) fn is_manager(&self) -> bool {
-        self.manager == "held"
+        self.manager == "active"
     }
 }
 
