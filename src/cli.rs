@@ -206,9 +206,9 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
             tracing::error!(event = "cannot_go_on", error = %Chain(&error), "graphhook cannot go on");
             Err(match error {
                 // A newer program's spool stays as it is, however often we are started.
-                ServeError::Certificate { .. } | ServeError::Spool(SpoolError::Newer(_)) => {
-                    Failure::Configuration
-                }
+                ServeError::Certificate { .. }
+                | ServeError::Spool(SpoolError::Newer(_))
+                | ServeError::Subscriptions(_) => Failure::Configuration,
                 ServeError::Spool(SpoolError::InUse(_))
                 | ServeError::Bind(_)
                 | ServeError::Tls(_)

@@ -14,7 +14,8 @@ use crate::{config::ClientState, error::Chain};
 /// The clientStates that are in force beside those of the configuration.
 #[derive(Debug)]
 pub struct Table {
-    directory: PathBuf,
+    /// None as long as nobody signs in to Graph.
+    directory: Option<PathBuf>,
     /// The version of the file that was looked at last.
     stamp: Option<Stamp>,
     state: State,
@@ -36,7 +37,7 @@ impl Table {
     ///
     /// [`StateError::Newer`], because what a newer version has made could not be believed. What cannot be read otherwise
     /// counts as nothing.
-    pub fn open(directory: PathBuf) -> Result<Self, StateError> {
+    pub fn open(directory: Option<PathBuf>) -> Result<Self, StateError> {
         let in_force = watch::Sender::new(0);
         let mut table = Self { directory, stamp: None, state: State::default(), in_force };
         let found = table.look()();
@@ -50,10 +51,21 @@ impl Table {
         Ok(table)
     }
 
+    /// The state is in this directory from now on. Without one, nothing is added any more.
+    pub fn follow(&mut self, directory: Option<PathBuf>) {
+        if self.directory != directory {
+            if directory.is_none() {
+                self.state = State::default();
+            }
+            (self.directory, self.stamp) = (directory, None);
+        }
+    }
+
     /// A look at the file, for a thread that may wait for the disk: gives something when there is another version.
     pub fn look(&self) -> impl FnOnce() -> Option<Found> + Send + use<> {
         let (directory, known) = (self.directory.clone(), self.stamp);
         move || {
+            let directory = directory?;
             let stamp = State::stamp(&directory);
             if stamp == known {
                 return None;

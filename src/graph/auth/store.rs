@@ -28,7 +28,8 @@ impl Store {
 
     /// The token that is to be used next, if there is one.
     pub(super) async fn load(&self) -> Result<Option<Secret>, AuthError> {
-        if let Some(token) = self.held().clone() {
+        let unsaved = self.held().clone();
+        if let Some(token) = unsaved {
             self.save(&token).await?;
             return Ok(Some(token));
         }
