@@ -35,6 +35,7 @@ use crate::{
     metrics::{self, Books, Metrics, throttling::Outlook},
     moment::{rfc3339, rfc3339_unix},
     sightings::{Overview, Sightings},
+    subscriptions::steward,
     verify::rich,
     webhook::Webhook,
 };
@@ -58,6 +59,10 @@ pub struct Admin {
     pub served: Option<Arc<Served>>,
     /// How it stands with its domains, if the daemon obtains certificates itself.
     pub acme: Option<Standings>,
+    /// How it stands with the subscriptions that we manage.
+    pub management: watch::Receiver<steward::Overview>,
+    /// The revision of their state that requests are judged by.
+    pub state_in_force: watch::Receiver<u64>,
     /// What has changed since the start, or would not.
     pub news: watch::Receiver<News>,
     /// Start of the process.
@@ -134,6 +139,7 @@ struct Status<'a> {
     notifications: Books,
     graph: Outlook,
     subscriptions: Overview,
+    management: Management,
     /// Null unless `rich.deliver` says what becomes of resource data.
     rich: Option<rich::Overview>,
     certificates: Vec<Certificate>,
@@ -141,6 +147,15 @@ struct Status<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     acme: Option<Vec<Standing>>,
     last_reload: Option<Reload>,
+}
+
+/// The subscriptions that we manage.
+#[derive(Serialize)]
+struct Management {
+    /// The revision of their state that requests are judged by; 0 while there is none.
+    revision: u64,
+    #[serde(flatten)]
+    overview: steward::Overview,
 }
 
 #[derive(Serialize)]
@@ -285,6 +300,10 @@ impl Admin {
             notifications: self.metrics.books(),
             graph: self.metrics.graph.outlook(Instant::now()),
             subscriptions: self.sightings.overview(SystemTime::now()),
+            management: Management {
+                revision: *self.state_in_force.borrow(),
+                overview: self.management.borrow().clone(),
+            },
             rich: self.webhook.rich(),
             certificates: self.certificates(),
             acme: self.acme.as_ref().map(|standings| standings.borrow().clone()),

@@ -11,6 +11,8 @@ mod rich;
 mod simulate;
 mod spool;
 mod status;
+mod subscriptions;
+mod table;
 mod version;
 mod words;
 
@@ -22,6 +24,7 @@ use crate::{
     config::{Environment, LoadError, Source},
     delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
+    subscriptions::state::file::StateError,
     supervise::{self, ServeError},
     telemetry,
 };
@@ -73,6 +76,9 @@ enum Command {
         after_help = "Example:\n  graphhook simulate api --certificate-out api-ca.pem --insecure"
     )]
     Simulate(simulate::Command),
+    /// Subscriptions at Graph: those that are there, those that are wanted, and what to do about the difference.
+    #[command(subcommand, after_help = "Example:\n  graphhook subscriptions list")]
+    Subscriptions(subscriptions::Command),
     /// Ask the running daemon how it is: one screen.
     #[command(after_help = status::HELP)]
     Status(status::Arguments),
@@ -139,7 +145,8 @@ fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
     }
     complain(error.as_ref());
     let is_newer = matches!(error.downcast_ref(), Some(OpenError::Newer { .. }))
-        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)));
+        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)))
+        || matches!(error.downcast_ref(), Some(StateError::Newer(_)));
     Err(if error.is::<LoadError>() || is_newer {
         Failure::Configuration
     } else if error.is::<Usage>() {
@@ -172,6 +179,7 @@ pub fn run() -> ExitCode {
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
         Command::Rich(command) => rich::run(command, &environment),
         Command::Simulate(command) => runtime.block_on(simulate::run(command)),
+        Command::Subscriptions(command) => runtime.block_on(subscriptions::run(command, &environment)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),
@@ -198,9 +206,9 @@ async fn serve(file: Option<PathBuf>, environment: &Environment) -> Result<(), F
             tracing::error!(event = "cannot_go_on", error = %Chain(&error), "graphhook cannot go on");
             Err(match error {
                 // A newer program's spool stays as it is, however often we are started.
-                ServeError::Certificate { .. } | ServeError::Spool(SpoolError::Newer(_)) => {
-                    Failure::Configuration
-                }
+                ServeError::Certificate { .. }
+                | ServeError::Spool(SpoolError::Newer(_))
+                | ServeError::Subscriptions(_) => Failure::Configuration,
                 ServeError::Spool(SpoolError::InUse(_))
                 | ServeError::Bind(_)
                 | ServeError::Tls(_)

@@ -12,6 +12,7 @@ mod labels;
 mod process;
 mod rich;
 mod series;
+mod subscriptions;
 pub mod throttling;
 
 use std::{
@@ -38,10 +39,12 @@ pub use self::{
     graph_api::GraphApi,
     labels::{
         ChannelClose, Connect, ConnectionFailure, GraphAnswer, Handshake, KeyFetch, Label, Order, Outcome,
-        Publish, Quarantined, Route, SpoolWrite, Throttled, TlsHandshake, TlsReload, TokenFetch,
+        Publish, Quarantined, Route, SpoolWrite, StepResult, SubscriptionCall, SubscriptionState, Throttled,
+        TlsHandshake, TlsReload, TokenFetch,
     },
     rich::{KeyUse, Rich},
     series::{Counters, Labelled},
+    subscriptions::Subscriptions,
 };
 use crate::{
     envelope::gap::GapReason,
@@ -135,6 +138,8 @@ pub struct Metrics {
     pub graph: Graph,
     /// Our own requests to Graph.
     pub graph_api: GraphApi,
+    /// Subscriptions that we manage.
+    pub managed: Subscriptions,
     /// What is told for each entry of the table of secrets.
     pub client_states: ClientStates,
     /// Resource data, its tokens and keys.
@@ -280,6 +285,7 @@ impl Metrics {
             tls_handshakes: counters(r, "tls_handshakes", "TLS handshakes of the public listener"),
             graph: Graph::register(r, Instant::now()),
             graph_api: GraphApi::register(r),
+            managed: Subscriptions::register(r),
             client_states: ClientStates::register(r),
             rich: Rich::register(r),
             subscriptions_dropped: counter(

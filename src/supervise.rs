@@ -2,7 +2,7 @@
 //!
 //! Start: certificate and spool, without which there is no daemon; then the sockets; then the tasks; then systemd
 //! hears that we are ready, whether or not there is a broker. Stop, each phase in what is left of
-//! `server.stop_within`: reload nothing and order no certificate any more → accept nothing more, answer open requests →
+//! `server.stop_within`: reload nothing, make no subscription and order no certificate any more → accept nothing more, answer open requests →
 //! let the replay settle → close the broker politely → close the spool → close the admin listener. A task that ends by
 //! itself stops the daemon, loudly.
 
@@ -27,7 +27,7 @@ use tracing::{error, info, warn};
 
 use self::{
     certificates::Certificates,
-    reload::Reloader,
+    reload::{Reloader, with_made},
     signals::{Hangups, Signals},
     standing::View,
     systemd::{Herald, Systemd},
@@ -52,6 +52,11 @@ use crate::{
     },
     metrics::{Books, Metrics},
     sightings::Sightings,
+    subscriptions::{
+        state::file::StateError,
+        steward::{Manager, Overview, Steward, Wishes},
+        table::Table,
+    },
     telemetry::Logging,
     trace::export::Tracer,
     verify::keys::Keys,
@@ -79,6 +84,9 @@ pub enum ServeError {
     /// The spool belongs to somebody else.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// What a newer version has made of subscriptions could not be believed.
+    #[error(transparent)]
+    Subscriptions(#[from] StateError),
     /// The system gives us no signals.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
@@ -118,6 +126,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let (spool, keeper) = Spool::open(config.spool.clone(), Arc::clone(&metrics))?;
     // The keeper has the directory, or nobody has.
     let sightings = Sightings::open(&config.spool.directory, Arc::clone(&metrics), started);
+    let table = Table::open(config.graph.as_ref().map(|graph| graph.directory.clone()))?;
     let (keys, key_keeper) = Keys::new(&metrics);
     let (tracer, exporter) = Tracer::new(&config.traces, &config.broker.exchange, hostname(), &metrics);
     let (delivery, connector, replay) =
@@ -151,7 +160,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
     let (news, told) = watch::channel(News { config: in_force, ..News::default() });
     let stopping = CancellationToken::new();
     let webhook = Webhook::new(
-        &config,
+        &with_made(&config, &table),
         Arc::clone(&delivery),
         Arc::clone(&sightings),
         keys,
@@ -159,7 +168,22 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         Arc::clone(&metrics),
     );
     let webhook = Arc::new(webhook);
+    let (wishes, wished) = watch::channel(Wishes::of(&config));
+    let (managed, management) = watch::channel(Overview::of(Manager::Off));
+    let steward = Steward {
+        wishes: wished,
+        in_force: table.revision(),
+        lock: delivery.lock().clone(),
+        inbox: sightings.nudges().inbox(),
+        sightings: Arc::clone(&sightings),
+        gaps: Arc::clone(&gaps),
+        is_reachable: has_certificate(served.clone()),
+        metrics: Arc::clone(&metrics),
+        told: managed,
+    };
     let admin = Admin {
+        management,
+        state_in_force: table.revision(),
         metrics: Arc::clone(&metrics),
         delivery: Arc::clone(&delivery),
         sightings: Arc::clone(&sightings),
@@ -202,6 +226,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         news,
         systemd: Arc::clone(&systemd),
         view: Arc::clone(&view),
+        table,
+        wishes,
     };
     let mut herald = Herald {
         systemd: Arc::clone(&systemd),
@@ -229,6 +255,8 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         tasks.start(Part::Traces, |stop| exporter.run(stop));
     }
     tasks.start(Part::Reload, |stop| reloader.run(stop));
+    // Graph calls the listener while it is asked for a subscription.
+    tasks.start(Part::Subscriptions, |stop| steward.run(stop));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         config = hash,
@@ -279,6 +307,11 @@ async fn acme(
         None => None,
     };
     Ok(Some(Acme::open(config.clone(), http, served, metrics)))
+}
+
+/// Whether Graph could get through the TLS handshake.
+fn has_certificate(served: Option<Arc<Served>>) -> Box<dyn Fn() -> bool + Send + Sync> {
+    Box::new(move || served.as_ref().is_none_or(|served| !served.identities().is_empty()))
 }
 
 /// Logs what works but deserves a look.
@@ -340,6 +373,7 @@ enum End {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
     Reload,
+    Subscriptions,
     Acme,
     Listener,
     SigningKeys,
@@ -354,8 +388,9 @@ enum Part {
 }
 
 impl Part {
-    const STOP_ORDER: [Self; 12] = [
+    const STOP_ORDER: [Self; 13] = [
         Self::Reload,
+        Self::Subscriptions,
         Self::Acme,
         Self::Listener,
         Self::SigningKeys,
@@ -372,6 +407,7 @@ impl Part {
     fn as_str(self) -> &'static str {
         match self {
             Self::Reload => "reload",
+            Self::Subscriptions => "management of subscriptions",
             Self::Acme => "renewal of certificates",
             Self::Listener => "public listener",
             Self::SigningKeys => "fetch of signing keys",
@@ -393,6 +429,7 @@ impl Part {
             Self::Replay | Self::Broker => Some("stopping: waiting for the broker's last confirms"),
             Self::Spool => Some("stopping: closing the spool"),
             Self::Reload
+            | Self::Subscriptions
             | Self::Acme
             | Self::SigningKeys
             | Self::Gaps

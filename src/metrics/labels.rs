@@ -365,6 +365,82 @@ impl Label for Kind {
     }
 }
 
+/// What is counted of subscriptions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SubscriptionState {
+    /// The configuration wants them.
+    Wanted,
+    /// Wanted, and there.
+    Live,
+    /// Wanted, and still to be made.
+    Pending,
+    /// Something with them did not succeed, and was not made up for yet.
+    Failing,
+    /// None of ours.
+    Stranger,
+}
+
+label!(SubscriptionState, "state", {
+    Wanted => "wanted", Live => "live", Pending => "pending", Failing => "failing", Stranger => "stranger",
+});
+
+/// A step of the management of subscriptions for which Graph is called, and whether it succeeded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SubscriptionCall {
+    /// POST.
+    Create,
+    /// PATCH of the end.
+    Renew,
+    /// PATCH of the URL.
+    Move,
+    /// PATCH of the certificate.
+    Rotate,
+    /// POST reauthorize.
+    Reauthorize,
+    /// DELETE.
+    Delete,
+}
+
+impl SubscriptionCall {
+    const ALL: [Self; 6] =
+        [Self::Create, Self::Renew, Self::Move, Self::Rotate, Self::Reauthorize, Self::Delete];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Renew => "renew",
+            Self::Move => "move",
+            Self::Rotate => "rotate",
+            Self::Reauthorize => "reauthorize",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// Whether it succeeded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StepResult {
+    /// It did.
+    Ok,
+    /// It did not; it is tried again.
+    Failed,
+}
+
+impl Label for (SubscriptionCall, StepResult) {
+    type Labels = [(&'static str, &'static str); 2];
+    fn all() -> Vec<Self> {
+        let both = |call| [(call, StepResult::Ok), (call, StepResult::Failed)];
+        SubscriptionCall::ALL.into_iter().flat_map(both).collect()
+    }
+    fn labels(self) -> Self::Labels {
+        let result = match self.1 {
+            StepResult::Ok => "ok",
+            StepResult::Failed => "failed",
+        };
+        [("step", self.0.as_str()), ("result", result)]
+    }
+}
+
 impl Label for GapReason {
     type Labels = [(&'static str, &'static str); 1];
     fn all() -> Vec<Self> {

@@ -1,12 +1,16 @@
 //! All subscriptions that were seen, within a bound. Pure.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Moment,
     sighting::{Sighting, Sign, Standing},
 };
-use crate::metrics::Census;
+use crate::{metrics::Census, moment::at};
 
 /// The subscriptions from which genuine items came.
 #[derive(Debug, Default)]
@@ -75,6 +79,8 @@ pub struct Known {
     pub tenant_id: Option<Arc<str>>,
     /// `@odata.type` of what it tells of.
     pub resource_type: Option<Arc<str>>,
+    /// When its last genuine item came.
+    pub last_at: SystemTime,
 }
 
 /// A subscription that may come into the list.
@@ -224,6 +230,7 @@ impl Known {
             client_state: Arc::clone(&sighting.client_state),
             tenant_id: sighting.tenant_id.clone(),
             resource_type: sighting.resource_type.clone(),
+            last_at: at(sighting.last_at),
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::{
         tls::{Digest, Pem, TlsError},
     },
     metrics::Metrics,
+    subscriptions::{steward::Wishes, table::Table},
     telemetry::Levels,
     webhook::Webhook,
 };
@@ -52,6 +53,9 @@ pub(super) struct Reloader {
     pub(super) news: watch::Sender<News>,
     pub(super) systemd: Arc<Systemd>,
     pub(super) view: Arc<View>,
+    /// The clientStates that we have made.
+    pub(super) table: Table,
+    pub(super) wishes: watch::Sender<Wishes>,
 }
 
 /// A configuration that was checked whole, with the certificates and keys that come with it.
@@ -70,9 +74,14 @@ impl Reloader {
     async fn work(&mut self) {
         // At once: a thread for reading comes with the first look, and the daemon shows all it needs from the start.
         let mut next_look = Deadline::after(Duration::ZERO);
+        let mut next_state = Deadline::after(Duration::ZERO);
         loop {
             tokio::select! {
                 () = self.hangups.next() => self.reload().await,
+                () = next_state.passed() => {
+                    self.look_at_state().await;
+                    next_state = Deadline::after(LOOK_AT_STATE_EVERY);
+                }
                 () = next_look.passed() => {
                     self.look().await;
                     next_look = Deadline::after(LOOK_EVERY);
@@ -126,7 +135,9 @@ impl Reloader {
         }
         let in_force = InForce::new(&effective, &warnings);
         self.door.adopt(&config);
-        self.webhook.adopt(&config);
+        self.table.follow(config.graph.as_ref().map(|graph| graph.directory.clone()));
+        self.webhook.adopt(&with_made(&config, &self.table));
+        self.wishes.send_replace(Wishes::of(&config));
         self.gaps.adopt(config.broker.routing_key.clone());
         self.levels.set(config.log.level);
         let unknown_host = config.server.tls.unknown_host;
@@ -143,6 +154,15 @@ impl Reloader {
         changed
     }
 
+    /// The clientStates that were made since the last look are in force after this one.
+    async fn look_at_state(&mut self) {
+        let Some(found) = off_thread(self.table.look()).await else { return };
+        if self.table.take(found) {
+            self.webhook.adopt(&with_made(&self.config, &self.table));
+            self.table.is_in_force();
+        }
+    }
+
     async fn look(&mut self) {
         let Some(certificates) = &mut self.certificates else { return };
         let files = certificates.files();
@@ -155,6 +175,13 @@ impl Reloader {
             is_new
         });
     }
+}
+
+/// This configuration, its table of secrets with the clientStates that we have made.
+pub(super) fn with_made(config: &Config, table: &Table) -> Config {
+    let mut config = config.clone();
+    config.client_states.extend(table.client_states(&config.client_states));
+    config
 }
 
 /// Everything that can fail.
@@ -211,3 +238,5 @@ fn words(problems: &[Problem]) -> String {
 
 /// A change is taken at the second look that sees it; it is to be noticed within 10 s.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// What a subscription is made with has to be in force before it is made.
+const LOOK_AT_STATE_EVERY: Duration = Duration::from_secs(1);

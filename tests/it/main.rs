@@ -32,6 +32,7 @@ mod simulate_api;
 mod soak;
 mod spool_cli;
 mod status;
+mod subscriptions_cli;
 mod systemd;
 mod tls;
 mod traces;

@@ -33,14 +33,17 @@ impl Identity {
         identity: Option<&str>,
     ) -> Result<Self, AuthError> {
         let version = if header.is_some() { "2019-08-01" } else { "2018-02-01" };
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("api-version", version);
-        query.append_pair("resource", &super::super::base(&settings.url));
-        if let Some(identity) = identity {
-            query.append_pair("client_id", identity);
-        }
+        let query = {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("api-version", version);
+            query.append_pair("resource", &super::super::base(&settings.url));
+            if let Some(identity) = identity {
+                query.append_pair("client_id", identity);
+            }
+            query.finish()
+        };
         let separator = if endpoint.query().is_some() { '&' } else { '?' };
-        let url = format!("{endpoint}{separator}{}", query.finish());
+        let url = format!("{endpoint}{separator}{query}");
         // What is not on this machine's own network is nowhere else: no authority file is meant for it.
         let client = super::super::client_for(endpoint, None).await.map_err(AuthError::Setup)?;
         Ok(Self { client, url, header, within: settings.answer_within })
