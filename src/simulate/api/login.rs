@@ -2,17 +2,24 @@
 //! "device authorization grant", <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>).
 
 mod assertion;
+mod denial;
+mod device;
 
 use std::{collections::HashMap, time::SystemTime};
 
-use hyper::StatusCode;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+pub(super) use self::{
+    denial::Denial,
+    device::{Device, Waiting},
+};
+use self::{
+    denial::{APP, FAILED, GRANT, MISSING, NO_TENANT, SCOPE, SECRET, STALE, TENANT, UNPROVEN},
+    device::{DEVICE_SECONDS, user_code},
+};
 use super::{
-    clock::{unix, written},
     keys::random_word,
-    refusal::Reply,
     tokens::{Checked, Grant, scopes},
     world::World,
 };
@@ -21,15 +28,6 @@ use crate::secret::Secret;
 /// What a request for a token says; the first value of each name counts.
 #[derive(Debug)]
 pub(super) struct Form(HashMap<String, Secret>);
-
-/// An error as OAuth has it (RFC 6749, section 5.2), with the codes of Microsoft's own.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Denial {
-    status: StatusCode,
-    error: &'static str,
-    code: u32,
-    words: &'static str,
-}
 
 /// Where a request came, as it concerns the login.
 #[derive(Clone, Copy, Debug)]
@@ -61,23 +59,6 @@ impl Form {
     fn scopes(&self, own_audience: &str) -> Result<(String, Vec<String>), Denial> {
         let text = self.require("scope")?;
         if text.len() <= SCOPE_BYTES_MAX { Ok(scopes(text, own_audience)) } else { Err(SCOPE) }
-    }
-}
-
-impl Denial {
-    pub(super) const fn new(status: StatusCode, error: &'static str, code: u32, words: &'static str) -> Self {
-        Self { status, error, code, words }
-    }
-
-    pub(super) fn reply(&self, now: SystemTime) -> Reply {
-        let Self { status, error, code, words } = self;
-        Reply::json(
-            *status,
-            json!({
-                "error": error, "error_description": format!("AADSTS{code}: {words}"),
-                "error_codes": [code], "timestamp": written(now),
-            }),
-        )
     }
 }
 
@@ -207,143 +188,12 @@ fn issue(world: &World, desk: Desk<'_>, grant: Grant, refresh: Option<String>) -
     Ok(answer)
 }
 
-/// A sign-in that has begun on another device.
-#[derive(Debug)]
-pub(super) struct Device {
-    pub(super) code: Secret,
-    pub(super) user_code: String,
-    pub(super) grant: Grant,
-    pub(super) until: u64,
-    /// Questions that get "not yet", if it is not the user who ends it.
-    pub(super) polls: Option<u32>,
-    /// What the user has said.
-    pub(super) is_approved: Option<bool>,
-}
-
-/// Why there is no token for a device.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Waiting {
-    Pending,
-    Declined,
-    Expired,
-    Unknown,
-}
-
-impl Waiting {
-    fn denial(self) -> Denial {
-        match self {
-            Self::Pending => PENDING,
-            Self::Declined => DECLINED,
-            Self::Expired => EXPIRED,
-            Self::Unknown => STALE,
-        }
-    }
-}
-
-impl Device {
-    pub(super) fn new(
-        code: &str,
-        user_code: &str,
-        grant: Grant,
-        polls: Option<u32>,
-        now: SystemTime,
-    ) -> Self {
-        let until = unix(now) + DEVICE_SECONDS;
-        let (code, user_code) = (Secret::new(code.to_owned()), user_code.to_owned());
-        Self { code, user_code, grant, until, polls, is_approved: None }
-    }
-
-    /// Whether the user has signed in by now.
-    pub(super) fn ask(&mut self, now: SystemTime) -> Result<(), Waiting> {
-        if self.until <= unix(now) {
-            return Err(Waiting::Expired);
-        }
-        match (self.is_approved, self.polls) {
-            (Some(true), _) | (None, Some(0)) => Ok(()),
-            (Some(false), _) => Err(Waiting::Declined),
-            (None, Some(polls)) => {
-                self.polls = Some(polls - 1);
-                Err(Waiting::Pending)
-            }
-            (None, None) => Err(Waiting::Pending),
-        }
-    }
-}
-
-/// Nine letters that people can type.
-fn user_code() -> Option<String> {
-    let mut bytes = [0; 9];
-    aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
-    Some(bytes.iter().map(letter).collect())
-}
-
-const LETTERS: &[u8; 23] = b"ABCDEFGHJKLMNPQRSTUVWXY";
 const FIELDS_MAX: usize = 100;
 /// Of an app or a tenant.
 const NAME_BYTES_MAX: usize = 255;
 const SCOPE_BYTES_MAX: usize = 4 << 10;
-const DEVICE_SECONDS: u64 = 900;
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Users of any tenant may sign in there, but no app by itself.
 const SHARED_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 /// Where the stand-in's user lives who signs in at one of those.
 const HOME_TENANT: &str = "8afd02d6-ebdd-4270-a515-c749898ea5c5";
-const BAD: StatusCode = StatusCode::BAD_REQUEST;
-const WHO: StatusCode = StatusCode::UNAUTHORIZED;
-const MISSING: Denial =
-    Denial::new(BAD, "invalid_request", 900_144, "The request body lacks a parameter that is required.");
-const NO_TENANT: Denial = Denial::new(
-    BAD,
-    "invalid_request",
-    53_003,
-    "An app signs in at a tenant of its own, not at common, organizations or consumers.",
-);
-const TENANT: Denial = Denial::new(BAD, "invalid_request", 90_002, "Tenant not found.");
-const APP: Denial =
-    Denial::new(BAD, "unauthorized_client", 700_016, "The application was not found in the directory.");
-const SCOPE: Denial = Denial::new(
-    BAD,
-    "invalid_scope",
-    1_002_012,
-    "The scope of a client credentials request is the resource identifier with the suffix /.default.",
-);
-const GRANT: Denial =
-    Denial::new(BAD, "unsupported_grant_type", 70_003, "The app requested an unsupported grant type.");
-const SECRET: Denial = Denial::new(WHO, "invalid_client", 7_000_215, "Invalid client secret provided.");
-const UNPROVEN: Denial = Denial::new(
-    WHO,
-    "invalid_client",
-    7_000_218,
-    "The request body must contain either 'client_secret', or 'client_assertion' with its type.",
-);
-const STALE: Denial =
-    Denial::new(BAD, "invalid_grant", 70_000, "The provided grant is invalid, expired or used before.");
-const PENDING: Denial = Denial::new(BAD, "authorization_pending", 70_016, "The user has not signed in yet.");
-const DECLINED: Denial = Denial::new(BAD, "authorization_declined", 70_018, "The user declined the request.");
-const EXPIRED: Denial = Denial::new(BAD, "expired_token", 70_020, "The device code has expired.");
-const FAILED: Denial =
-    Denial::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", 90_033, "Try again.");
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_sign_in_elsewhere_ends_as_it_is_told() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let device = |polls| Device::new("c", "u", grant("a", "t", String::new(), None), polls, now);
-        let mut counted = device(Some(2));
-        let answers = [(); 4].map(|()| counted.ask(now));
-        assert_eq!(answers, [Err(Waiting::Pending), Err(Waiting::Pending), Ok(()), Ok(())]);
-        let mut told = device(None);
-        assert_eq!(told.ask(now), Err(Waiting::Pending));
-        told.is_approved = Some(true);
-        assert_eq!(told.ask(now), Ok(()));
-        told.is_approved = Some(false);
-        assert_eq!(told.ask(now), Err(Waiting::Declined));
-        assert_eq!(told.ask(now + Duration::from_secs(DEVICE_SECONDS)), Err(Waiting::Expired));
-    }
-}

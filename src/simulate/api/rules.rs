@@ -1,25 +1,26 @@
 //! What the service takes for a subscription, and what it says of the rest ("Create subscription",
 //! <https://learn.microsoft.com/graph/api/subscription-post-subscriptions>). Pure.
 
+mod recipient;
+
 use std::{
     net::IpAddr,
     time::{Duration, SystemTime},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::StatusCode;
 use serde_json::{Map, Value};
 use url::{Host, Url};
-use x509_parser::{prelude::FromDer, public_key::PublicKey, x509::SubjectPublicKeyInfo};
 
+use self::recipient::{certificate, check_certificate_id, recipient};
 use super::{
     calls::Caller,
     clock::{read, written},
     kinds::{self, Kind, Workload},
     refusal::Refusal,
-    subscription::{Endpoint, Recipient, Subscription, words},
+    subscription::{Endpoint, Subscription, words},
 };
-use crate::{secret::Secret, verify::certificate::Certificate};
+use crate::secret::Secret;
 
 /// What is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -213,58 +214,6 @@ fn check_changes(changes: &str, kind: &Kind) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// For whom resource data is to be sealed, if it is asked for.
-fn recipient(body: &Map<String, Value>, kind: &Kind) -> Result<Option<Recipient>, Refusal> {
-    match body.get("includeResourceData") {
-        None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
-        Some(Value::Bool(true)) => {}
-        Some(_) => {
-            return Err(Refusal::invalid(
-                "Cannot convert the value of 'includeResourceData' to 'Edm.Boolean'.",
-            ));
-        }
-    }
-    if kind.data_minutes_max.is_none() {
-        let message = format!("{} workload is not enabled for rich notifications.", kind.workload.name());
-        return Err(Refusal::invalid(message));
-    }
-    let resource = text(body, "resource")?.unwrap_or_default();
-    let selects = resource.to_ascii_lowercase().contains("$select=");
-    if selects != (kind.workload == Workload::Outlook) {
-        let need = if selects { "must not" } else { "must" };
-        return Err(Refusal::invalid(format!(
-            "With resource data, this resource {need} have a $select query option."
-        )));
-    }
-    let certificate = certificate(required(body, "encryptionCertificate")?)?;
-    let id = required(body, "encryptionCertificateId")?;
-    check_certificate_id(id)?;
-    Ok(Some(Recipient { certificate, id: id.to_owned() }))
-}
-
-fn check_certificate_id(id: &str) -> Result<(), Refusal> {
-    let is_right = id.chars().count() <= CERTIFICATE_ID_CHARACTERS_MAX;
-    if is_right {
-        Ok(())
-    } else {
-        Err(Refusal::invalid("encryptionCertificateId must not be longer than 128 characters."))
-    }
-}
-
-/// An X.509 certificate with an RSA key of 2,048 to 4,096 bits.
-fn certificate(text: &str) -> Result<Certificate, Refusal> {
-    let wrong = || Refusal::invalid("Certificate validation error: Cannot find the requested object.");
-    let der = BASE64_STANDARD.decode(text).map_err(|_| wrong())?;
-    let certificate = Certificate::from_der(&der).map_err(|_| wrong())?;
-    let (_, public) = SubjectPublicKeyInfo::from_der(certificate.public()).map_err(|_| wrong())?;
-    match public.parsed() {
-        Ok(PublicKey::RSA(key)) if (2_048..=4_096).contains(&key.key_size()) => Ok(certificate),
-        Ok(_) | Err(_) => Err(Refusal::invalid(
-            "Certificate validation error: an RSA key of 2,048 to 4,096 bits is needed.",
-        )),
-    }
-}
-
 /// Text of the caller's in an error of ours.
 fn short(text: &str) -> String {
     text.chars().take(200).collect()
@@ -305,7 +254,6 @@ const NEEDS_LIFECYCLE: &str = "lifecycleNotificationUrl is a required property f
 /// Long enough for every certificate of 4,096 bits.
 const TEXT_BYTES_MAX: usize = 8 << 10;
 const CLIENT_STATE_CHARACTERS_MAX: usize = 128;
-const CERTIFICATE_ID_CHARACTERS_MAX: usize = 128;
 const SHORTEST: Duration = Duration::from_secs(45 * 60);
 const LONG_WITHOUT_LIFECYCLE: Duration = Duration::from_secs(60 * 60);
 /// A caller that asks for the longest life must not be refused because its clock is a little ahead.

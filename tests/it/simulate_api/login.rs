@@ -68,7 +68,7 @@ async fn an_app_signs_in_with_its_secret() {
         assert_eq!((status, word.as_str(), code), expected, "{name}={value}");
     }
     let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(good).finish();
-    for (tenant, code) in [(OTHER_TENANT, 90_002), ("common", 53_003)] {
+    for (tenant, code) in [(OTHER_TENANT, 90_002), ("common", 50_059)] {
         let reply = stand.send(Method::POST, &format!("/{tenant}/oauth2/v2.0/token"), &[], &form).await;
         assert_eq!(error(&reply).2, code, "{tenant}");
     }
