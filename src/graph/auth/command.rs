@@ -86,10 +86,10 @@ impl Drop for Running {
 fn read(printed: &[u8], now: SystemTime) -> Result<Granted, AuthError> {
     let text = std::str::from_utf8(printed).map_err(|_| AuthError::Output("it is no text"))?.trim();
     if text.starts_with('{') {
-        return Granted::read(text.as_bytes(), now).map_err(|error| match error {
-            AuthError::Answer(what) => AuthError::Output(what),
-            error => error,
-        });
+        return match Granted::read(text.as_bytes(), now) {
+            Err(AuthError::Answer(what)) => Err(AuthError::Output(what)),
+            read => read,
+        };
     }
     if !is_token(text) {
         return Err(AuthError::Output("it is neither JSON nor one word"));
