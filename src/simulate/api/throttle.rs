@@ -127,7 +127,7 @@ mod tests {
         // The refused one counts.
         assert!((0..24).all(|_| count(31).is_none()));
         assert_eq!(count(31), Some(5));
-        assert!((0..24).all(|_| count(40).is_some()));
+        assert!((0..25).all(|_| count(40).is_some()));
         assert_eq!(count(52), Some(9));
         assert_eq!(count(75), None);
     }
