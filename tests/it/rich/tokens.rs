@@ -16,7 +16,7 @@ const FOREIGN_TENANT: &str = "11111111-2222-4333-8444-555555555555";
 /// A lifecycle event as rich subscriptions get it.
 fn lifecycle(id: &str) -> String {
     format!(
-        r#"{{"id":"{id}","lifecycleEvent":"missed","subscriptionId":"00000002-0000-4000-8000-000000000002","clientState":{},"encryptedContent":null,"organizationId":"{TENANT}"}}"#,
+        r#"{{"id":"{id}","lifecycleEvent":"reauthorizationRequired","subscriptionId":"00000002-0000-4000-8000-000000000002","clientState":{},"encryptedContent":null,"organizationId":"{TENANT}"}}"#,
         json!(SECRET)
     )
 }
