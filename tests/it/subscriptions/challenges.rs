@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use graphhook::simulate::api::{Lifecycle, Operation};
 
-use super::{LONG, Place, mail, management, queue, stopped, wanted};
+use super::{LONG, Place, mail, management, queue, stopped};
 use crate::support::daemon::SECRET;
 use crate::support::eventually::eventually_within;
 use crate::support::graph::post;
@@ -40,8 +40,8 @@ async fn a_challenge_is_answered_by_one_call() {
 #[tokio::test]
 async fn it_is_renewed_long_before_it_ends() {
     let place = Place::open().await;
-    let daemon = place.configuration(&wanted("people", "/users", "lifetime = \"2h\"")).connected().await;
-    let id = place.live(&daemon, &["people"]).await.remove(0);
+    let daemon = place.configuration(&mail()).connected().await;
+    let id = place.live(&daemon, &["mail"]).await.remove(0);
     stopped(&daemon).await;
     let file = place.directory().join("state.json");
     let state = std::fs::read_to_string(&file).expect("the state");
@@ -49,14 +49,14 @@ async fn it_is_renewed_long_before_it_ends() {
     // Two thirds of a life are over.
     let live = &mut state["kept"][0]["live"];
     let begun =
-        live["renewed_at"].as_u64().expect("a time") - Duration::from_secs(5 * 3600).as_millis() as u64;
+        live["renewed_at"].as_u64().expect("a time") - Duration::from_secs(20 * 24 * 3600).as_millis() as u64;
     live["renewed_at"] = begun.into();
     std::fs::write(&file, state.to_string()).expect("it can be written");
     let mut daemon = daemon;
     daemon.restart().await;
     let ok = "graphhook_subscription_steps_total{step=\"renew\",result=\"ok\"}";
     daemon.eventually_metric(ok, |many| many == 1.0).await;
-    assert_eq!(place.live(&daemon, &["people"]).await, [id]);
+    assert_eq!(place.live(&daemon, &["mail"]).await, [id]);
     assert_eq!(place.calls(Operation::Update).len(), 1);
     assert_eq!(place.calls(Operation::Create).len(), 1);
     stopped(&daemon).await;
