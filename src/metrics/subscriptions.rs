@@ -22,6 +22,7 @@ pub struct Subscriptions {
     many: Labelled<SubscriptionState, Gauge>,
     ends: Family<Labels, Gauge>,
     shown: Mutex<BTreeMap<String, i64>>,
+    earliest: Gauge,
     /// Calls to Graph for the sake of subscriptions, by what they were for and how they ended.
     pub steps: Counters<(SubscriptionCall, StepResult)>,
     manager: Gauge,
@@ -43,6 +44,11 @@ impl Subscriptions {
             ),
             ends,
             shown: Mutex::default(),
+            earliest: moment(
+                r,
+                "subscriptions_earliest_end_timestamp",
+                "When the first of the wanted subscriptions ends, unix time; 0 without one",
+            ),
             steps: counters(r, "subscription_steps", "Calls to Graph that make, keep or mend subscriptions"),
             manager: gauge(r, "subscriptions_manager", "1 while this daemon manages subscriptions"),
             last_look: moment(
@@ -86,6 +92,8 @@ impl Subscriptions {
         for (name, end) in &ends {
             self.ends.get_or_create(&labels(name)).set(*end);
         }
+        let alive = ends.values().copied().filter(|end| *end > 0);
+        self.earliest.set(alive.min().unwrap_or_default());
         *shown = ends;
     }
 
@@ -129,6 +137,7 @@ mod tests {
             r#"subscription_expiration_timestamp_seconds{subscription="chat"} 0"#,
             r#"subscriptions{state="stranger"} 3"#,
             "subscriptions_manager 1",
+            "subscriptions_earliest_end_timestamp_seconds 77",
         ] {
             assert!(page().contains(line), "{line} in\n{}", page());
         }

@@ -30,6 +30,7 @@ mod sightings;
 mod simulate_api;
 mod soak;
 mod spool_cli;
+mod subscriptions;
 mod status;
 mod subscriptions_cli;
 mod systemd;

@@ -11,6 +11,10 @@ use super::super::state::{Live, TOUCH_EVERY, Touch, TouchKind};
 /// together; and in any case some time before its end.
 pub fn renewal(live: &Live, percent: u8) -> SystemTime {
     let life = life(live);
+    if life.is_zero() {
+        // The clock was set, and nobody knows how old it is.
+        return SystemTime::UNIX_EPOCH;
+    }
     let around = life.mul_f64((f64::from(percent) + spread(live)) / 100.0);
     let margin = (life / 10).clamp(MARGIN_MIN, MARGIN_MAX).min(life / 3);
     live.renewed_at + around.min(life - margin)

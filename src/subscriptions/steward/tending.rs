@@ -69,6 +69,10 @@ impl Tending {
         let calls = self.heard.calls(now);
         let plan = shop.question(&self.state, actual, &calls, policy, now).plan();
         (self.strangers, self.next) = (plan.strangers.len(), plan.next);
+        if !plan.steps.iter().any(Step::is_ours_alone) {
+            // Where nothing is left to do, nothing fails: it may have been done all the same.
+            self.rests.retain(|name, _| plan.steps.iter().any(|step| key(step) == name));
+        }
         plan
     }
 
@@ -123,10 +127,6 @@ impl Tending {
 
     pub(super) fn looked_well(&mut self) {
         self.looked_at = Some(SystemTime::now());
-        let named = |name: &String| {
-            self.state.named(name).is_some() || self.state.former.iter().any(|former| *former.id == **name)
-        };
-        self.rests.retain(|key, _| named(key));
         if self.trouble.take().is_some() {
             self.complaints.renew();
             info!("subscriptions are looked after again");

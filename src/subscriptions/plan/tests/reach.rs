@@ -151,11 +151,9 @@ impl World {
             }
             Event::Double(index) => {
                 if let Some(id) = pick(model, index) {
-                    let mut double = model.graph.iter().find(|one| one.id == id).cloned();
-                    for double in &mut double {
-                        double.id = model.fresh_id();
-                    }
-                    model.graph.extend(double);
+                    let fresh = model.fresh_id();
+                    let double = model.graph.iter().find(|one| one.id == id).cloned();
+                    model.graph.extend(double.map(|double| Subscription { id: fresh, ..double }));
                 }
             }
             Event::Move(index) => {
@@ -168,8 +166,12 @@ impl World {
                     }
                 }
             }
-            Event::Forget => model.state = State::default(),
-            Event::Restore => std::mem::swap(&mut model.state, &mut self.backup),
+            // With the file goes what it knew of the last calls.
+            Event::Forget => (model.state, model.touches) = Default::default(),
+            Event::Restore => {
+                std::mem::swap(&mut model.state, &mut self.backup);
+                model.touches.clear();
+            }
             Event::Challenge(index) => model.calls.challenged.extend(pick(model, index)),
             Event::Remove(index, is_true) => {
                 let id = pick(model, index);
