@@ -141,7 +141,10 @@ const FILES: [(&str, &str); 4] = [
     ("/etc/graphhook/config.toml", "The configuration, unless --config names another; then ./config.toml."),
     ("/var/lib/graphhook/spool", "Messages that the broker has not confirmed yet."),
     ("/var/lib/graphhook/acme", "Certificates that graphhook has obtained itself."),
-    ("/var/lib/graphhook/subscriptions", "What is known of subscriptions, with the clientStates that were made here."),
+    (
+        "/var/lib/graphhook/subscriptions",
+        "What is known of subscriptions, with the clientStates that were made here.",
+    ),
 ];
 
 const ENVIRONMENT: [(&str, &str); 2] = [

@@ -25,7 +25,8 @@ use crate::support::queue::Amqp;
 /// The secret of the tests' app.
 const APP_SECRET: &str = "the secret of the app that the tests sign in with";
 /// What is wanted of somebody's inbox.
-const SALES: &str = "name = \"sales\"\nresource = \"/users/a@contoso.com/messages\"\nchange_types = [\"created\"]";
+const SALES: &str =
+    "name = \"sales\"\nresource = \"/users/a@contoso.com/messages\"\nchange_types = [\"created\"]";
 
 /// A stand-in for Graph, and a daemon that it can call.
 struct Place {
@@ -63,7 +64,8 @@ impl Place {
     /// The same, by another clock.
     async fn run_by(&self, clock: &Clock, arguments: &[&str]) -> Said {
         let variables = clock.variables();
-        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let said = self.run_within(&[&["subscriptions"], arguments].concat(), &variables).await;
         self.keeps_secrets(&said);
         said
@@ -96,7 +98,8 @@ impl Place {
         let mut secrets = vec![SECRET.to_owned(), APP_SECRET.to_owned()];
         let state = self.state();
         let entries = ["kept", "former"].into_iter().flat_map(|list| state[list].as_array().cloned());
-        let made = entries.flatten().map(|entry| entry["client_state"].as_str().expect("a clientState").to_owned());
+        let made =
+            entries.flatten().map(|entry| entry["client_state"].as_str().expect("a clientState").to_owned());
         secrets.extend(made);
         secrets
     }

@@ -31,10 +31,12 @@ fn one<'a>(lines: &'a [Value], key: &str, value: &str) -> &'a Value {
 
 #[tokio::test]
 async fn every_page_is_shown_with_whose_it_is() {
-    let place = Place::open(&[SALES, "name = \"late\"\nresource = \"/groups\"\nchange_types = [\"updated\"]"]).await;
+    let place =
+        Place::open(&[SALES, "name = \"late\"\nresource = \"/groups\"\nchange_types = [\"updated\"]"]).await;
     place.stand.api.set(|settings| settings.page_size = 1);
     place.run(&["create", "sales", "--no-wait"]).await.good();
-    let hand = ["create", "--resource", "/users", "--change-types", "updated", "--name", "people", "--no-wait"];
+    let hand =
+        ["create", "--resource", "/users", "--change-types", "updated", "--name", "people", "--no-wait"];
     place.run(&hand).await.good();
     let unknown = foreign(&place, "/users/b@contoso.com/events", &url(&place, "")).await;
     let stranger = foreign(&place, "/users/c@contoso.com/events", &url(&place, "?somebody=else")).await;
@@ -128,10 +130,9 @@ async fn graphs_errors_are_explained() {
 
 #[tokio::test]
 async fn the_table_of_resources_needs_no_graph() {
-    let place = Place::with(&[], |configuration| {
-        configuration.set("graph", "lifetimes", "{ message = \"2days\" }")
-    })
-    .await;
+    let place =
+        Place::with(&[], |configuration| configuration.set("graph", "lifetimes", "{ message = \"2days\" }"))
+            .await;
     let text = place.run(&["resources"]).await;
     let text = text.good();
     let row = |name: &str| {
