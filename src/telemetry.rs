@@ -3,9 +3,9 @@
 //! Events are facts with fields, each spelled one way everywhere: `request`, `trace`, `message_id`, `subscription` and
 //! `reason` on the road; `broker` and `code` behind it; `listener`, `address`, `part`, `signal` in the daemon's life; `key`,
 //! `keys` and `origin` of settings; `config` for the hash of them all; `error` with its causes; `others` for what [`Sparse`]
-//! held back. `error` = someone must act,
-//! `warn` = it heals by itself, `info` = a state changed, `debug` = each request. Never a query, body, header, token
-//! or clientState.
+//! held back; `operation`, `result`, `ids`, `took_ms` of requests to Graph. `error` = someone must act,
+//! `warn` = it heals by itself, `info` = a state changed, `debug` = each request. Never a query, body, header, token or
+//! clientState.
 //!
 //! Every warning and error has its name in the field `event`, under which `docs/logs.md` explains it; a test holds both
 //! equal. Nobody waits for the log: see [`outbox`].

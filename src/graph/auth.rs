@@ -97,7 +97,8 @@ impl Auth {
                 return match self.held() {
                     Held::Due(token) => Ok(self.fetch().await.unwrap_or(token)),
                     Held::Good(token) => Ok(token),
-                    Held::Failed(_) | Held::Nothing => self.fetch().await,
+                    Held::Failed(error) => Err(error),
+                    Held::Nothing => self.fetch().await,
                 };
             }
             Held::Nothing => {}

@@ -13,7 +13,7 @@ use hyper::{
 };
 use serde::Serialize;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, field::display, info};
 use uuid::Uuid;
 
 use super::{
@@ -26,10 +26,10 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
-    backoff::{Backoff, chance},
+    backoff::Backoff,
     client::Unanswered,
     deadline::Deadline,
-    metrics::GraphAnswer,
+    metrics::{GraphAnswer, Label},
     notification::id::SubscriptionId,
     secret::Secret,
 };
@@ -172,13 +172,13 @@ async fn attempt(graph: &Inner, asked: &Asked, token: &Token) -> Result<Answered
         }
         Err(error) => Err(unanswered(error, ids)),
     };
-    let result = judged.as_ref().map_or_else(GraphAnswer::of, |_| Some(GraphAnswer::Ok));
-    if let Some(result) = result {
+    if let Some(result) = judged.as_ref().map_or_else(GraphAnswer::of, |_| Some(GraphAnswer::Ok)) {
         graph.metrics.graph_api.requests.count((operation, result));
+        let ids = judged.as_ref().map_or_else(GraphError::request_ids, |answered| Some(&answered.ids));
+        let (ids, [(_, result)]) = (ids.map(display), result.labels());
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        debug!(operation = operation.as_str(), result, ids, took_ms, "asked Graph");
     }
-    let ids = judged.as_ref().map_or_else(GraphError::request_ids, |answered| Some(&answered.ids));
-    let ids = ids.map(tracing::field::display);
-    debug!(operation = operation.as_str(), ?result, ids, took_ms = took.as_millis() as u64, "asked Graph");
     judged
 }
 
@@ -236,11 +236,13 @@ impl Patience {
             return Err(error);
         }
         self.tries += 1;
-        let pause = self.backoff.next_pause();
+        let told = error.retry_after();
+        if told.is_some_and(|told| told > TOLD_MAX) {
+            return Err(error);
+        }
         // Never earlier than Graph wants, and not all at the moment that it names.
-        let told = error.retry_after().map(|told| told + pause.mul_f64(chance() / 2.0));
-        let pause = told.unwrap_or(pause);
-        if pause > TOLD_MAX || Instant::now() + pause > self.end {
+        let pause = told.unwrap_or_default() + self.backoff.next_pause();
+        if Instant::now() + pause > self.end {
             return Err(error);
         }
         if told.is_some() {

@@ -48,8 +48,14 @@ pub use self::{
     settings::Settings,
     subscription::Held,
 };
-use self::{receiver::Receiver, tls::Shown, world::World};
-use crate::{config::PairFiles, listener::tls::TlsError, secret::Secret};
+use self::{
+    keys::SigningKey,
+    receiver::Receiver,
+    serve::{Door, Inside},
+    tls::Shown,
+    world::World,
+};
+use crate::{blocking::off_thread, config::PairFiles, listener::tls::TlsError, secret::Secret};
 
 /// How the stand-in is set up.
 #[derive(Clone, Debug)]
@@ -194,14 +200,17 @@ impl Api {
             receiver,
             admits_plain_receivers,
             settings: options.settings,
-        })?;
+            // It takes a while.
+            key: off_thread(SigningKey::generate).await.ok_or(ApiError::NoKey)?,
+        });
         let world = Arc::new(world);
         let mut serving = JoinSet::new();
         let tracker = TaskTracker::new();
-        serving.spawn(serve::accept(listener, acceptor, Arc::clone(&world), tracker.clone()));
+        let inside = |door| Inside { door, world: Arc::clone(&world), tracker: tracker.clone() };
+        serving.spawn(serve::accept(listener, acceptor, inside(Door::Main)));
         let identity_address = machines.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = machines {
-            serving.spawn(serve::accept(listener, None, Arc::clone(&world), tracker));
+            serving.spawn(serve::accept(listener, None, inside(Door::Machines)));
         }
         if let Some(every) = options.notify_every {
             serving.spawn(notify::steadily(Arc::clone(&world), every));

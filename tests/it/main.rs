@@ -25,6 +25,7 @@ mod quarantine;
 mod reload;
 mod rich;
 mod rich_cli;
+mod sdk;
 mod shutdown;
 mod sightings;
 mod simulate_api;

@@ -3,6 +3,7 @@
 mod control;
 mod faults;
 mod login;
+mod manual;
 mod notify;
 mod subscriptions;
 

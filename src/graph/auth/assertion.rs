@@ -55,7 +55,7 @@ fn rsa(key: &PrivateKeyDer<'_>) -> Result<KeyPair, KeyRejected> {
     match key {
         PrivateKeyDer::Pkcs1(key) => KeyPair::from_der(key.secret_pkcs1_der()),
         // Of other forms it says that they are none.
-        key => KeyPair::from_pkcs8(key.secret_der()),
+        PrivateKeyDer::Pkcs8(_) | PrivateKeyDer::Sec1(_) | _ => KeyPair::from_pkcs8(key.secret_der()),
     }
 }
 

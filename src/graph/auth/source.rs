@@ -124,13 +124,12 @@ impl User {
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh.expose()),
         ];
-        let body = self.endpoint.post(TOKEN, &form, &[refresh]).await.map_err(|error| match error {
-            AuthError::Refused(said) if NEEDS_USER.contains(&said.error.as_str()) => {
-                AuthError::SignInAgain { why: Some(said) }
+        match self.endpoint.post(TOKEN, &form, &[refresh]).await {
+            Err(AuthError::Refused(said)) if NEEDS_USER.contains(&said.error.as_str()) => {
+                Err(AuthError::SignInAgain { why: Some(said) })
             }
-            error => error,
-        })?;
-        self.granted(&body, Some(refresh)).await
+            answer => self.granted(&answer?, Some(refresh)).await,
+        }
     }
 
     /// Reads an answer. The new refresh token is on disk before anybody uses the access token.

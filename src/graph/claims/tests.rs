@@ -36,7 +36,7 @@ fn a_claim_of_another_type_spoils_no_other() {
 
 #[test]
 fn what_is_no_jwt_cannot_be_read() {
-    for text in ["", "opaque", "a.b", "a.!.c", "a.e30.c.d", "a.W10.c"] {
+    for text in ["", "opaque", "a.b", "a.!.c", "a.e30.c.d", "a.Nw.c"] {
         assert_eq!(TokenClaims::read(&Secret::new(text.to_owned())), None, "{text}");
     }
 }

@@ -58,10 +58,10 @@ fn is_drive(rest: &[&str]) -> bool {
 }
 
 fn of_meetings(rest: &[&str]) -> Option<&'static str> {
-    match rest.last()? {
-        &("getallrecordings" | "recordings") => Some("callRecording"),
-        &("getalltranscripts" | "transcripts") => Some("callTranscript"),
-        &"meetingcallevents" => Some("onlineMeeting"),
+    match *rest.last()? {
+        "getallrecordings" | "recordings" => Some("callRecording"),
+        "getalltranscripts" | "transcripts" => Some("callTranscript"),
+        "meetingcallevents" => Some("onlineMeeting"),
         _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::ChangeType::{Created, Deleted, Updated};
 
@@ -227,4 +229,23 @@ fn rows_are_as_graph_has_them() {
     assert!(!kind("/users").needs_lifecycle_url(minutes(41_760)));
     assert_eq!(kind("/me/messages").application_permission, Some("Mail.Read"));
     assert_eq!(kind("/communications/callRecords").delegated_permission, None);
+}
+
+proptest! {
+    /// Paths come from people and from Graph: whatever they hold, nothing panics, and a query changes no type.
+    #[test]
+    fn no_path_is_too_odd(path in "[/a-z'()?{}:é ]{0,40}", query in "[a-z$=',/ ]{0,20}") {
+        let found = kind_of(&path).map(|kind| kind.name);
+        if !path.contains(['\'', '(', ')', '?']) {
+            let queried = format!("{}?{query}", path.trim_end());
+            prop_assert_eq!(kind_of(&queried).map(|kind| kind.name), found, "{}", queried);
+        }
+    }
+
+    #[test]
+    fn ids_of_any_form_are_passed_over(id in "[A-Za-z0-9@.!=_-]{1,60}") {
+        prop_assert_eq!(kind_of(&format!("/users/{id}/messages")).map(|kind| kind.name), Some("message"));
+        let quoted = format!("users('{id}')/mailFolders('{id}')/messages");
+        prop_assert_eq!(kind_of(&quoted).map(|kind| kind.name), Some("message"));
+    }
 }

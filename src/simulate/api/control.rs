@@ -12,6 +12,7 @@ use super::{
     journal::Sent,
     notify::{self, Lifecycle, NotifyError},
     refusal::Reply,
+    subscription::Held,
     world::World,
 };
 
@@ -37,7 +38,7 @@ struct Jump {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Event {
-    /// Without it, all of them.
+    /// Without it, all that have somewhere to send it.
     subscription: Option<String>,
     event: Lifecycle,
 }
@@ -154,7 +155,11 @@ fn advance(world: &World, jump: &Jump) -> Result<Value, Wrong> {
 
 async fn lifecycle(world: &World, Event { subscription, event }: Event) -> Result<Value, Wrong> {
     let mut all = Vec::new();
-    for id in meant(world, subscription.as_deref()) {
+    let ids = match subscription {
+        Some(id) => vec![id],
+        None => ids(world, |held| held.lifecycle_notification_url.is_some()),
+    };
+    for id in ids {
         all.push(sent(notify::lifecycle(world, &id, event).await)?);
     }
     Ok(json!({ "sent": all }))
@@ -162,17 +167,15 @@ async fn lifecycle(world: &World, Event { subscription, event }: Event) -> Resul
 
 async fn notify_about(world: &World, Changes { subscription, count }: Changes) -> Result<Value, Wrong> {
     let mut all = Vec::new();
-    for id in meant(world, subscription.as_deref()) {
+    let ids = subscription.map_or_else(|| ids(world, |_| true), |id| vec![id]);
+    for id in ids {
         all.push(sent(notify::changes(world, &id, count).await)?);
     }
     Ok(json!({ "sent": all }))
 }
 
-fn meant(world: &World, subscription: Option<&str>) -> Vec<String> {
-    match subscription {
-        Some(id) => vec![id.to_owned()],
-        None => world.subscriptions().into_iter().map(|held| held.id).collect(),
-    }
+fn ids(world: &World, is_meant: impl Fn(&Held) -> bool) -> Vec<String> {
+    world.subscriptions().into_iter().filter(is_meant).map(|held| held.id).collect()
 }
 
 fn sent(done: Result<Sent, NotifyError>) -> Result<Sent, Wrong> {

@@ -84,10 +84,15 @@ struct Written {
     operation: Operation,
     #[serde(default = "once")]
     times: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<Cut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     delay_milliseconds: Option<u64>,
 }
 

@@ -104,7 +104,7 @@ mod tests {
         let [ours, other] = [(), ()].map(|()| SigningKey::generate().expect("random numbers"));
         let claims = json!({ "aud": "a" });
         let token = ours.sign(&claims).expect("signed");
-        assert_eq!(ours.verified(&token), Some(claims.clone()));
+        assert_eq!(ours.verified(&token), Some(claims));
         assert_eq!(other.verified(&token), None);
         let (message, signature) = token.rsplit_once('.').expect("two points");
         let forged = BASE64_URL_SAFE_NO_PAD.encode(r#"{"aud":"b"}"#);

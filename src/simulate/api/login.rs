@@ -56,6 +56,12 @@ impl Form {
     fn require(&self, name: &str) -> Result<&str, Denial> {
         self.get(name).ok_or(MISSING)
     }
+
+    /// What is kept with a grant has a bound.
+    fn scopes(&self, own_audience: &str) -> Result<(String, Vec<String>), Denial> {
+        let text = self.require("scope")?;
+        if text.len() <= SCOPE_BYTES_MAX { Ok(scopes(text, own_audience)) } else { Err(SCOPE) }
+    }
 }
 
 impl Denial {
@@ -84,7 +90,7 @@ pub(super) fn token(world: &World, desk: Desk<'_>, form: &Form) -> Result<Value,
                 return Err(NO_TENANT);
             }
             prove(&world.directory, desk, form, app)?;
-            let (audience, names) = scopes(form.require("scope")?, desk.origin);
+            let (audience, names) = form.scopes(desk.origin)?;
             if names != [".default"] {
                 return Err(SCOPE);
             }
@@ -108,7 +114,7 @@ pub(super) fn token(world: &World, desk: Desk<'_>, form: &Form) -> Result<Value,
 /// POST …/oauth2/v2.0/devicecode
 pub(super) fn device_code(world: &World, desk: Desk<'_>, form: &Form) -> Result<Value, Denial> {
     let app = known(&world.directory, desk.tenant, form)?;
-    let (audience, names) = scopes(form.require("scope")?, desk.origin);
+    let (audience, names) = form.scopes(desk.origin)?;
     let tenant = if SHARED_TENANTS.contains(&desk.tenant) { HOME_TENANT } else { desk.tenant };
     let grant = grant(app, tenant, audience, Some(names));
     let (code, user_code) = random_word().zip(user_code()).ok_or(FAILED)?;
@@ -149,11 +155,15 @@ pub(super) fn instance(origin: &str) -> Value {
 /// The app, if it and the tenant exist.
 fn known<'a>(directory: &Checked, tenant: &str, form: &'a Form) -> Result<&'a str, Denial> {
     let is_shared = SHARED_TENANTS.contains(&tenant);
+    if tenant.len() > NAME_BYTES_MAX {
+        return Err(TENANT);
+    }
     if !is_shared && !directory.tenants.is_empty() && !directory.tenants.iter().any(|known| known == tenant) {
         return Err(TENANT);
     }
     let app = form.require("client_id")?;
-    let is_known = directory.apps.is_empty() || directory.apps.iter().any(|known| known == app);
+    let is_known = directory.apps.is_empty() && app.len() <= NAME_BYTES_MAX
+        || directory.apps.iter().any(|known| known == app);
     if is_known { Ok(app) } else { Err(APP) }
 }
 
@@ -270,6 +280,9 @@ fn user_code() -> Option<String> {
 
 const LETTERS: &[u8; 23] = b"ABCDEFGHJKLMNPQRSTUVWXY";
 const FIELDS_MAX: usize = 100;
+/// Of an app or a tenant.
+const NAME_BYTES_MAX: usize = 255;
+const SCOPE_BYTES_MAX: usize = 4 << 10;
 const DEVICE_SECONDS: u64 = 900;
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Users of any tenant may sign in there, but no app by itself.

@@ -62,7 +62,7 @@ fn as_machines_have_it(answer: &Value, app: &str, resource: &str, now: SystemTim
         "access_token": answer["access_token"], "token_type": "Bearer",
         "client_id": app, "resource": resource,
         "expires_in": lifetime.to_string(), "ext_expires_in": lifetime.to_string(),
-        "expires_on": (unix(now) + lifetime).to_string(), "not_before": unix(now).to_string(),
+        "expires_on": unix(now).saturating_add(lifetime).to_string(), "not_before": unix(now).to_string(),
     })
 }
 

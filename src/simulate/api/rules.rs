@@ -177,7 +177,8 @@ impl Rules {
 fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Refusal> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::String(text)) if text.len() <= TEXT_BYTES_MAX => Ok(Some(text)),
+        Some(Value::String(_)) => Err(Refusal::invalid(format!("The value of '{name}' is too long."))),
         Some(_) => Err(Refusal::invalid(format!("Cannot convert the value of '{name}' to 'Edm.String'."))),
     }
 }
@@ -301,6 +302,8 @@ const FIXED: [&str; 8] = [
 ];
 const NEEDS_LIFECYCLE: &str = "lifecycleNotificationUrl is a required property for subscription creation on this \
                                resource when the expirationDateTime value is set to greater than 1 hour.";
+/// Long enough for every certificate of 4,096 bits.
+const TEXT_BYTES_MAX: usize = 8 << 10;
 const CLIENT_STATE_CHARACTERS_MAX: usize = 128;
 const CERTIFICATE_ID_CHARACTERS_MAX: usize = 128;
 const SHORTEST: Duration = Duration::from_secs(45 * 60);

@@ -43,6 +43,24 @@ use super::{
 };
 use crate::{backoff::Backoff, deadline::Deadline};
 
+/// What is behind an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Door {
+    /// Everything.
+    Main,
+    /// The identity endpoints of machines alone.
+    Machines,
+}
+
+/// What connections lead to.
+#[derive(Clone, Debug)]
+pub(super) struct Inside {
+    pub(super) door: Door,
+    pub(super) world: Arc<World>,
+    /// What has been begun for a caller is done whether they wait or not.
+    pub(super) tracker: TaskTracker,
+}
+
 /// The connection ends here, and nobody gets an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
@@ -55,13 +73,8 @@ pub(super) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
-/// Takes connections for ever; they end with it. What has been begun for a caller is done all the same, as Graph does it.
-pub(super) async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    world: Arc<World>,
-    tracker: TaskTracker,
-) {
+/// Takes connections for ever; they end with it.
+pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, inside: Inside) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut pause = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
@@ -73,48 +86,42 @@ pub(super) async fn accept(
             continue;
         };
         pause.reset();
-        let (tls, world, tracker) = (tls.clone(), Arc::clone(&world), tracker.clone());
+        let (tls, inside) = (tls.clone(), inside.clone());
         connections.spawn(async move {
-            connection(stream, tls, world, tracker).await;
+            connection(stream, tls, inside).await;
             drop(place);
         });
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, world: Arc<World>, tracker: TaskTracker) {
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, inside: Inside) {
     match tls {
-        None => serve(stream, world, tracker).await,
+        None => serve(stream, inside).await,
         Some(tls) => {
             // Who does not believe us goes away.
             if let Ok(Ok(stream)) = Deadline::after(HEAD_WITHIN).limit(tls.accept(stream)).await {
-                serve(stream, world, tracker).await;
+                serve(stream, inside).await;
             }
         }
     }
 }
 
-async fn serve(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    world: Arc<World>,
-    tracker: TaskTracker,
-) {
-    let service = service_fn(|request| answer(Arc::clone(&world), tracker.clone(), request));
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, inside: Inside) {
+    let service = service_fn(|request| answer(inside.clone(), request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
     // How it ends, its client knows.
     drop(server.serve_connection(TokioIo::new(stream), service).await);
 }
 
-async fn answer(
-    world: Arc<World>,
-    tracker: TaskTracker,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Severed> {
+async fn answer(inside: Inside, request: Request<Incoming>) -> Result<Response<Body>, Severed> {
     let (head, body) = request.into_parts();
     #[expect(clippy::disallowed_methods, reason = "bounded by Limited and a deadline")]
     let body = Deadline::after(BODY_WITHIN).limit(Limited::new(body, BODY_BYTES_MAX).collect()).await;
     let Ok(Ok(body)) = body else { return Err(Severed) };
-    let work = tracker.spawn(async move { Visit::new(&world, &head).answer(&head, &body.to_bytes()).await });
+    let Inside { door, world, tracker } = inside;
+    let work =
+        tracker.spawn(async move { Visit::new(&world, &head).answer(door, &head, &body.to_bytes()).await });
     work.await.unwrap_or(Err(Severed))
 }
 
@@ -139,9 +146,22 @@ impl<'a> Visit<'a> {
         Self { world, origin, ids: Ids { request, client }, client_request_id }
     }
 
-    async fn answer(&self, head: &Parts, body: &[u8]) -> Result<Response<Body>, Severed> {
+    async fn answer(&self, door: Door, head: &Parts, body: &[u8]) -> Result<Response<Body>, Severed> {
         let refused = |refusal: Refusal| refusal.reply(&self.ids, self.world.now());
-        let reply = match Route::of(&head.method, head.uri.path()) {
+        let route = match (door, Route::of(&head.method, head.uri.path())) {
+            (Door::Machines, Route::Machine(machine)) => Route::Machine(machine),
+            (Door::Main, route) => route,
+            (
+                Door::Machines,
+                Route::Graph { .. }
+                | Route::Login { .. }
+                | Route::Page(_)
+                | Route::Control(_)
+                | Route::NotFound
+                | Route::NotAllowed,
+            ) => Route::NotFound,
+        };
+        let reply = match route {
             Route::Graph { operation, version, id } => {
                 return self.graph(head, body, operation, version, id).await;
             }
@@ -175,7 +195,7 @@ impl<'a> Visit<'a> {
         let number = self.begin(head, operation, |call| {
             call.app = known.map(|caller| caller.app.clone());
             call.tenant = known.map(|caller| caller.tenant.clone());
-            call.subscription.clone_from(&id);
+            call.subscription = id.as_ref().map(|id| id.chars().take(NAME_CHARACTERS_MAX).collect());
         });
         let refused = |refusal: Refusal| refusal.reply(&self.ids, self.world.now());
         let work = async {
@@ -211,8 +231,8 @@ impl<'a> Visit<'a> {
     ) -> Result<Response<Body>, Severed> {
         let form = Form::read(body);
         let number = self.begin(head, operation, |call| {
-            call.app = form.get("client_id").map(str::to_owned);
-            call.tenant = Some(tenant.clone());
+            call.app = form.get("client_id").map(|app| app.chars().take(NAME_CHARACTERS_MAX).collect());
+            call.tenant = Some(tenant.chars().take(NAME_CHARACTERS_MAX).collect());
         });
         let work = async {
             let now = self.world.now();
@@ -365,8 +385,9 @@ fn code_of(status: StatusCode) -> &'static str {
 const CONNECTIONS_MAX: usize = 256;
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-const BODY_BYTES_MAX: usize = 1 << 20;
+const BODY_BYTES_MAX: usize = 256 << 10;
 const ID_BYTES_MAX: usize = 255;
 const PATH_CHARACTERS_MAX: usize = 1_000;
+const NAME_CHARACTERS_MAX: usize = 255;
 /// Longer than any client waits.
 const DELAY_MAX: Duration = Duration::from_secs(600);

@@ -75,7 +75,7 @@ pub(super) fn access_token(
     let now = unix(now);
     let mut claims = json!({
         "aud": audience, "iss": format!("https://sts.windows.net/{tenant}/"),
-        "iat": now, "nbf": now, "exp": now + lifetime,
+        "iat": now, "nbf": now, "exp": now.saturating_add(lifetime),
         "appid": app, "tid": tenant, "oid": principal(app, scopes.is_some()), "ver": "1.0",
     });
     match scopes {

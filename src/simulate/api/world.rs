@@ -43,6 +43,7 @@ pub(super) struct Parts {
     pub(super) receiver: Receiver,
     pub(super) admits_plain_receivers: bool,
     pub(super) settings: Settings,
+    pub(super) key: SigningKey,
 }
 
 /// What changes.
@@ -61,8 +62,8 @@ pub(super) struct State {
 }
 
 impl World {
-    pub(super) fn new(parts: Parts) -> Result<Self, ApiError> {
-        let Parts { origin, scheme, directory, receiver, admits_plain_receivers, settings } = parts;
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { origin, scheme, directory, receiver, admits_plain_receivers, settings, key } = parts;
         let state = State {
             clock: Clock::default(),
             settings,
@@ -74,8 +75,7 @@ impl World {
             refresh: VecDeque::new(),
             devices: VecDeque::new(),
         };
-        let key = SigningKey::generate().ok_or(ApiError::NoKey)?;
-        Ok(Self { origin, scheme, directory, admits_plain_receivers, key, state: Mutex::new(state) })
+        Self { origin, scheme, directory, admits_plain_receivers, key, state: Mutex::new(state) }
     }
 
     pub(super) fn origin(&self) -> &str {

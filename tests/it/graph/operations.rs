@@ -171,12 +171,14 @@ async fn graph_says_when_to_come_again() {
         assert!((3..8).contains(&took.as_secs()), "{status}: {took:?}");
         assert_eq!(desk.calls(Operation::List).len(), 2, "{status}");
     }
-    desk.stand.api.forget();
-    desk.stand.api.fail(Fault::status_retry_after(Operation::List, 429, 3_600));
-    let error = graph.list().await.expect_err("nobody waits for an hour");
-    assert!(matches!(error, GraphError::Throttled(_)), "{error}");
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(3_600)));
-    assert_eq!(desk.calls(Operation::List).len(), 1);
+    for seconds in [3_600, u64::MAX] {
+        desk.stand.api.forget();
+        desk.stand.api.fail(Fault::status_retry_after(Operation::List, 429, seconds));
+        let error = graph.list().await.expect_err("nobody waits for so long");
+        assert!(matches!(error, GraphError::Throttled(_)), "{error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        assert_eq!(desk.calls(Operation::List).len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use graphhook::error::Chain;
-use graphhook::simulate::api::{Fault, Operation};
+use graphhook::simulate::api::{Fault, Operation, Trouble};
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -51,7 +51,9 @@ async fn no_secret_is_shown() {
     shown += &format!("{new:?} {made:?}");
     let twin = graph.create(&new, &nothing_known()).await.expect_err("there is one");
     shown += &format!("{twin:?} {}", Chain(&twin));
-    desk.stand.api.fail(Fault::status(Operation::Token, 400));
+    let code = Some("invalid_client".to_owned());
+    let trouble = Trouble::Status { status: 401, retry_after: None, code };
+    desk.stand.api.fail(Fault { operation: Operation::Token, times: 1, trouble });
     desk.stand.api.fail(Fault::status(Operation::List, 401));
     let error = graph.list().await.expect_err("it is signed out");
     shown += &format!("{error:?} {}", Chain(&error));

@@ -73,7 +73,7 @@ async fn fifty_callers_replace_a_token_once() {
 #[tokio::test]
 async fn a_token_is_fetched_anew_before_it_ends_and_nobody_sees_it_fail() {
     let desk = Desk::open().await;
-    desk.stand.api.set(|settings| settings.token_lifetime = 4);
+    desk.stand.api.set(|settings| settings.token_lifetime = 10);
     let graph = desk.graph().await;
     graph.list().await.expect("a list");
     // From now on the platform is away; when the token is due it is tried, and the old one does.

@@ -240,6 +240,9 @@ async fn machines_have_identities_of_their_own() {
         assert_eq!(stand.call(token, Method::GET, SUBSCRIPTIONS, &Value::Null).await.status, 200);
         assert_eq!(answer["client_id"], claims(token)["appid"]);
     }
+    // Nothing else can be had without TLS.
+    let login = request(Method::POST, &format!("/{TENANT}/oauth2/v2.0/token"), &[], "client_id=a");
+    assert_eq!(plain(address, login).await.expect("an answer").status, 404);
 }
 
 #[tokio::test]

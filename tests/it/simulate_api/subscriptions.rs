@@ -1,7 +1,7 @@
 //! The calls below /subscriptions.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use graphhook::simulate::api::SentKind;
 use hyper::Method;
@@ -291,5 +291,7 @@ async fn nobody_calls_without_a_token_of_the_login() {
     }
     stand.api.advance(Duration::from_secs(3_600));
     let reply = stand.call(&ours, Method::GET, SUBSCRIPTIONS, &Value::Null).await;
+    let date = reply.header("date").and_then(|date| httpdate::parse_http_date(date).ok()).expect("a date");
+    assert!(date > SystemTime::now() + Duration::from_secs(3_500), "Date goes by the same clock");
     assert!(reply.status == 401 && reply.text().contains("expired"), "{}", reply.text());
 }

@@ -45,7 +45,7 @@ impl Judge<'_> {
         let now = unix(self.now);
         let number = |name: &str| claims[name].as_u64();
         let begun = number("nbf").is_none_or(|nbf| nbf <= now + SKEW_SECONDS);
-        let lasts = number("exp").is_some_and(|exp| exp + SKEW_SECONDS > now);
+        let lasts = number("exp").is_some_and(|exp| exp.saturating_add(SKEW_SECONDS) > now);
         if !begun || !lasts {
             return Err(TIME);
         }

@@ -41,10 +41,8 @@ fn rich() -> Value {
 fn with(mut body: Value, changes: Value) -> Value {
     let all = body.as_object_mut().expect("an object");
     for (name, value) in changes.as_object().expect("an object") {
-        match value {
-            Value::Null => drop(all.remove(name)),
-            value => drop(all.insert(name.clone(), value.clone())),
-        }
+        let old = if value.is_null() { all.remove(name) } else { all.insert(name.clone(), value.clone()) };
+        drop(old);
     }
     body
 }
@@ -88,6 +86,7 @@ fn a_subscription_is_made_by_the_rules() {
         (json!({ "resource": "/users" }), Err("changeType 'created' is not supported")),
         (json!({ "resource": "/me/drive/root", "changeType": "updated" }), Ok(1_000)),
         (json!({ "resource": "/me/drive/items/1" }), Err("resource '/me/drive/items/1' is not supported.")),
+        (json!({ "resource": "x".repeat(8_193) }), Err("'resource' is too long")),
         (json!({ "resource": null }), Err("resource is a required property")),
         (json!({ "changeType": "created, Deleted" }), Ok(1_000)),
         (json!({ "changeType": "created,changed" }), Err("'changed'")),
