@@ -21,7 +21,7 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{Environment, LoadError, Source},
+    config::{Environment, LoadError, Problems, Source},
     delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
     subscriptions::state::file::StateError,
@@ -149,7 +149,7 @@ fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
         || matches!(error.downcast_ref(), Some(StateError::Newer(_)));
     Err(if error.is::<LoadError>() || is_newer {
         Failure::Configuration
-    } else if error.is::<Usage>() {
+    } else if error.is::<Usage>() || error.is::<Problems>() {
         Failure::Usage
     } else {
         Failure::Running

@@ -168,8 +168,13 @@ async fn online(config: &Config, identities: &[Identity], ca: Option<&Path>) -> 
             None => (Vec::new(), None),
         }
     };
-    let ((authority, by_authority), (documents, by_documents), brokers, (public, by_public), (graph, by_graph)) =
-        join5(authority, documents, brokers, public, graph).await;
+    let (
+        (authority, by_authority),
+        (documents, by_documents),
+        brokers,
+        (public, by_public),
+        (graph, by_graph),
+    ) = join5(authority, documents, brokers, public, graph).await;
     let times = by_authority.into_iter().chain(by_documents).chain(by_public).chain(by_graph);
     let times: Vec<Told> = times.collect();
     let findings = authority.into_iter().chain(documents).chain(brokers.into_iter().flatten()).chain(public);

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::support::api::Stand;
 use crate::support::broker::Node;
 use crate::support::certs::Files;
+use crate::support::clock::Clock;
 use crate::support::daemon::{Configuration, Daemon, SECRET, run};
 use crate::support::issuer::{APP, TENANT};
 use crate::support::ports;
@@ -24,7 +25,8 @@ use crate::support::queue::Amqp;
 /// The secret of the tests' app.
 const APP_SECRET: &str = "the secret of the app that the tests sign in with";
 /// What is wanted of somebody's inbox.
-const SALES: &str = "name = \"sales\"\nresource = \"/users/a@contoso.com/messages\"\nchange_types = [\"created\"]";
+const SALES: &str =
+    "name = \"sales\"\nresource = \"/users/a@contoso.com/messages\"\nchange_types = [\"created\"]";
 
 /// A stand-in for Graph, and a daemon that it can call.
 struct Place {
@@ -59,11 +61,25 @@ impl Place {
         said
     }
 
+    /// The same, by another clock.
+    async fn run_by(&self, clock: &Clock, arguments: &[&str]) -> Said {
+        let variables = clock.variables();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let said = self.run_within(&[&["subscriptions"], arguments].concat(), &variables).await;
+        self.keeps_secrets(&said);
+        said
+    }
+
     /// Any command, whatever it tells.
     async fn run_openly(&self, arguments: &[&str]) -> Said {
+        self.run_within(arguments, &[]).await
+    }
+
+    async fn run_within(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
         let config = self.daemon.directory().join("config.toml");
         let config = ["--config", config.to_str().expect("UTF-8")];
-        let output = run(&[arguments, &config].concat(), &[]).await;
+        let output = run(&[arguments, &config].concat(), variables).await;
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Said { out: text(output.stdout), err: text(output.stderr), code: output.status.code() }
     }
@@ -82,7 +98,8 @@ impl Place {
         let mut secrets = vec![SECRET.to_owned(), APP_SECRET.to_owned()];
         let state = self.state();
         let entries = ["kept", "former"].into_iter().flat_map(|list| state[list].as_array().cloned());
-        let made = entries.flatten().map(|entry| entry["client_state"].as_str().expect("a clientState").to_owned());
+        let made =
+            entries.flatten().map(|entry| entry["client_state"].as_str().expect("a clientState").to_owned());
         secrets.extend(made);
         secrets
     }

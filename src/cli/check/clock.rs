@@ -33,7 +33,8 @@ impl Told {
 /// Certificates, tokens and the headers of messages bear times; a clock that is off spoils them one after the other.
 pub(super) fn clock(told: &[Told]) -> Vec<Finding> {
     if told.is_empty() {
-        let words = "not compared: none of ACME, rich.key_documents, server.public_url and Graph told the time";
+        let words =
+            "not compared: none of ACME, rich.key_documents, server.public_url and Graph told the time";
         return vec![Finding::ok(CHECK, words)];
     }
     told.iter().map(compare).collect()

@@ -66,7 +66,11 @@ fn directory(directory: &Path, user: &User) -> Vec<Finding> {
     match &ground.kind {
         Kind::Memory | Kind::Layer => {
             let words = format!("{shown} is gone with the machine or container, and clientStates with it");
-            findings.push(Finding::warning(CHECK, words, "choose a directory that stays, or name client_state"));
+            findings.push(Finding::warning(
+                CHECK,
+                words,
+                "choose a directory that stays, or name client_state",
+            ));
         }
         Kind::Local | Kind::Remote(_) | Kind::Program(_) => {}
     }

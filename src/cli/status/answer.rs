@@ -129,6 +129,8 @@ pub(super) struct Subscription {
 #[serde(default)]
 pub(super) struct Management {
     pub(super) manager: String,
+    /// 0 where there never was any.
+    pub(super) revision: u64,
     /// Why Graph could not be asked.
     pub(super) trouble: Option<String>,
     pub(super) wanted: u64,

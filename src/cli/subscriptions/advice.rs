@@ -38,7 +38,9 @@ pub(in crate::cli) fn advice(error: &GraphError) -> Option<String> {
         GraphError::Refused(refusal) => return refused(refusal).map(str::to_owned),
         GraphError::Setup(_) => "look at graph.ca_file",
         GraphError::SignIn(_) => "`graphhook check` looks at the sign-in",
-        GraphError::Unauthorized(_) => "is the app of this tenant and of this cloud? See graph.tenant and graph.cloud",
+        GraphError::Unauthorized(_) => {
+            "is the app of this tenant and of this cloud? See graph.tenant and graph.cloud"
+        }
         GraphError::Forbidden(_) => "a permission is missing: `graphhook check` says which",
         GraphError::Quota(_) => {
             "delete what nobody needs: `graphhook subscriptions resources` has the quotas, and other apps use them up, too"

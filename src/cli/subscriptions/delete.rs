@@ -67,7 +67,9 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         Deleted::WasGone => false,
     };
     if is_wanted {
-        note("the configuration wants it: it will be made again, unless it is taken out of [[subscriptions]]");
+        note(
+            "the configuration wants it: it will be made again, unless it is taken out of [[subscriptions]]",
+        );
     }
     let mut out = io::stdout().lock();
     if session.json {
@@ -94,8 +96,7 @@ fn retire(state: &mut State, id: &SubscriptionId<'static>, standing: Standing) {
         former.standing = standing;
         return;
     }
-    let Some(index) =
-        state.kept.iter().position(|kept| kept.live().is_some_and(|live| live.id == *id))
+    let Some(index) = state.kept.iter().position(|kept| kept.live().is_some_and(|live| live.id == *id))
     else {
         return;
     };

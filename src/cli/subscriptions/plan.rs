@@ -109,7 +109,10 @@ impl Drawn {
             out.write_all(self.table(session).as_bytes())?;
         }
         if !self.strangers.is_empty() {
-            note(&format!("{} of others stay as they are", words::number(self.strangers.len() as u64, "subscription")));
+            note(&format!(
+                "{} of others stay as they are",
+                words::number(self.strangers.len() as u64, "subscription")
+            ));
         }
         Ok(())
     }

@@ -8,13 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    Manner,
-    request::Request,
-    session::Session,
-    shown::Shown,
-    touch::allow,
-};
+use super::{Manner, request::Request, session::Session, shown::Shown, touch::allow};
 use crate::{
     cli::{Outcome, Usage, words},
     config::Environment,
@@ -74,7 +68,8 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         return Ok(Outcome::Good);
     }
     session.begin(&named, TouchKind::Patch).await?;
-    let answer = session.workshop.graph.update(&named.id, &change).await.map_err(|error| named.gone(error))?;
+    let answer =
+        session.workshop.graph.update(&named.id, &change).await.map_err(|error| named.gone(error))?;
     session.done(&named, TouchKind::Patch, Some(&answer)).await?;
     let mut out = io::stdout().lock();
     if session.json {
@@ -91,8 +86,9 @@ impl Session {
     /// How long one that Graph has should live.
     fn lifetime_of(&self, shown: &Subscription) -> Duration {
         let kept = self.state.with_id(&shown.id);
-        let wanted = kept
-            .and_then(|kept| self.workshop.settings.subscriptions.iter().find(|wanted| wanted.name == kept.name));
+        let wanted = kept.and_then(|kept| {
+            self.workshop.settings.subscriptions.iter().find(|wanted| wanted.name == kept.name)
+        });
         match wanted {
             Some(wanted) => self.workshop.lifetime(wanted),
             None => {

@@ -166,7 +166,8 @@ impl Line {
 }
 
 fn table(lines: &[Line], style: Style) -> String {
-    let head = ["TYPE", "CHANGES", "LONGEST", "ASKED FOR", "DATA", "LIFECYCLE URL", "FOR AN APP", "FOR A USER"];
+    let head =
+        ["TYPE", "CHANGES", "LONGEST", "ASKED FOR", "DATA", "LIFECYCLE URL", "FOR AN APP", "FOR A USER"];
     let mut table = Table::new(head);
     for line in lines {
         let asked = if line.is_overridden { Tone::Odd } else { Tone::Plain };

@@ -58,7 +58,9 @@ impl Session {
         let change = move |state: &mut crate::subscriptions::state::State| {
             let kept = state.named_mut(&name);
             // A daemon may have put another one in its place meanwhile.
-            let Some(kept) = kept.filter(|kept| kept.live().is_some_and(|live| live.id == id)) else { return };
+            let Some(kept) = kept.filter(|kept| kept.live().is_some_and(|live| live.id == id)) else {
+                return;
+            };
             kept.touch = Some(touch);
             if let Some(said) = &said {
                 kept.is_now(said, touch.at);

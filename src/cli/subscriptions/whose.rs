@@ -46,7 +46,9 @@ impl Whose {
     pub(super) fn of_kept(kept: &Kept, session: &Session) -> Self {
         match kept.made_by {
             MadeBy::Hand => Self::ByHand,
-            MadeBy::Wanted if session.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == kept.name) => {
+            MadeBy::Wanted
+                if session.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == kept.name) =>
+            {
                 Self::Wanted
             }
             MadeBy::Wanted => Self::LeftOver,

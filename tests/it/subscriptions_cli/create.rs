@@ -29,7 +29,10 @@ async fn a_clientstate_is_made_kept_and_believed_before_graph_is_asked() {
     assert_eq!(client_state.len(), 43, "32 bytes in base64url");
     // The first notification came before Graph's answer, and is in the queue.
     assert_eq!(place.next_entry().await, "sales");
-    place.daemon.eventually_metric("graphhook_notifications_outcome_total{outcome=\"refused\"}", |n| n == 0.0).await;
+    place
+        .daemon
+        .eventually_metric("graphhook_notifications_outcome_total{outcome=\"refused\"}", |n| n == 0.0)
+        .await;
 
     let again = place.run(&["create", "sales"]).await;
     assert!(again.bad(1).contains("there is sales already"), "{}", again.err);
@@ -51,14 +54,22 @@ async fn one_that_nobody_wants_is_made_as_it_is_described() {
     assert_eq!((&made["created"]["whose"], &made["created"]["name"]), (&json!("by_hand"), &json!("people")));
     assert_eq!(made["created"]["id"], place.only().as_str());
     assert!(made.get("client_state_secret").is_none());
-    let end = humantime::parse_rfc3339(made["created"]["expires_at"].as_str().expect("an end")).expect("a time");
+    let end =
+        humantime::parse_rfc3339(made["created"]["expires_at"].as_str().expect("an end")).expect("a time");
     let left = end.duration_since(place.stand.api.now()).expect("in the future").as_secs();
     assert!((172_700..=172_800).contains(&left), "{left}");
 
     // One of the table needs nobody's attention, and nothing is waited for.
     let entry = [
-        "create", "--resource", "/groups", "--change-types", "updated,deleted", "--client-state", CLIENT_STATE,
-        "--admin", "127.0.0.1:1",
+        "create",
+        "--resource",
+        "/groups",
+        "--change-types",
+        "updated,deleted",
+        "--client-state",
+        CLIENT_STATE,
+        "--admin",
+        "127.0.0.1:1",
     ];
     place.run(&entry).await.good();
     let named = place.state()["kept"][1]["name"].as_str().expect("a name").to_owned();
@@ -130,7 +141,10 @@ async fn wrong_usage_is_told_apart() {
         (with(&["--notification-url", "http://example.com/"]), "expected an https:// URL"),
         (with(&["--client-state", "nobody"]), "no entry of client_states is named"),
         (with(&["--name", "sales"]), "cannot be used multiple times"),
-        (vec!["create", "--resource", "/users", "--change-types", "updated", "--name", "sales"], "another entry has this name"),
+        (
+            vec!["create", "--resource", "/users", "--change-types", "updated", "--name", "sales"],
+            "another entry has this name",
+        ),
         (vec!["renew", "sales", "--for", "70days"], "60 days"),
     ] {
         let said = place.run(&arguments).await;

@@ -56,7 +56,10 @@ async fn what_fails_holds_up_no_other() {
     let said = place.run(&["apply", "--json"]).await;
     assert_eq!(said.code, Some(1), "{}", said.err);
     let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
-    assert_eq!((json["done"].as_array().map(Vec::len), json["failed"].as_array().map(Vec::len)), (Some(1), Some(1)));
+    assert_eq!(
+        (json["done"].as_array().map(Vec::len), json["failed"].as_array().map(Vec::len)),
+        (Some(1), Some(1))
+    );
     assert_eq!(json["failed"][0]["name"], "sales");
     assert!(json["failed"][0]["error"].as_str().is_some_and(|error| error.contains("request-id")), "{json}");
     let said = place.run(&["apply"]).await;
@@ -67,7 +70,8 @@ async fn what_fails_holds_up_no_other() {
 #[tokio::test]
 async fn strangers_stay() {
     let place = Place::open(&[SALES]).await;
-    let stranger = ["create", "--resource", "/groups", "--change-types", "updated", "--name", "mine", "--no-wait"];
+    let stranger =
+        ["create", "--resource", "/groups", "--change-types", "updated", "--name", "mine", "--no-wait"];
     place.run(&stranger).await.good();
     place.run(&["apply"]).await.good();
     assert_eq!(place.stand.api.subscriptions().len(), 2);
@@ -86,7 +90,11 @@ async fn a_daemon_that_manages_is_left_to_it() {
     assert_eq!(place.run(&["plan", "--exit-code"]).await.good(), "nothing to do: Graph has what is wanted\n");
     assert_eq!(place.run(&["apply", "--force"]).await.good(), "nothing to do: Graph has what is wanted\n");
     let status = place.run_openly(&["status"]).await;
-    assert!(status.out.contains("\nmanaged        by this daemon: 1 wanted, 1 live, next step in "), "{}", status.out);
+    assert!(
+        status.out.contains("\nmanaged        by this daemon: 1 wanted, 1 live, next step in "),
+        "{}",
+        status.out
+    );
     place.keeps_secrets(&status);
     assert_eq!(place.calls(Operation::Create), 1);
 }

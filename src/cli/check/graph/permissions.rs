@@ -14,7 +14,8 @@ use crate::{
 /// One line for each permission that is missing, and one for those that nobody needs.
 pub(super) fn permissions(claims: &TokenClaims, wanted: &[Wanted]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = wanted.iter().filter_map(|wanted| missing(claims, wanted)).collect();
-    let needed: BTreeSet<&str> = wanted.iter().flat_map(|wanted| needs(wanted, claims.is_delegated())).collect();
+    let needed: BTreeSet<&str> =
+        wanted.iter().flat_map(|wanted| needs(wanted, claims.is_delegated())).collect();
     if findings.is_empty() && !needed.is_empty() {
         let held: Vec<&str> = needed.iter().copied().filter(|need| claims.permits(need)).collect();
         findings.push(Finding::ok(CHECK, format!("permissions: {}", held.join(", "))));
@@ -51,7 +52,8 @@ fn missing(claims: &TokenClaims, wanted: &Wanted) -> Option<Finding> {
     };
     // The page on creating subscriptions says it: a permission to write is none to read here.
     let wider = needs.iter().find_map(|need| wider(claims, need));
-    let words = wider.map_or(words.clone(), |wider| format!("{words}; {wider} does not count for subscriptions"));
+    let words =
+        wider.map_or(words.clone(), |wider| format!("{words}; {wider} does not count for subscriptions"));
     Some(Finding::failed(CHECK, words, advice))
 }
 
@@ -159,7 +161,10 @@ mod tests {
             &["Mail.ReadWrite"],
             &[],
             mail,
-            &["failed: Mail.ReadWrite does not count", "warning: no wanted subscription needs: Mail.ReadWrite"],
+            &[
+                "failed: Mail.ReadWrite does not count",
+                "warning: no wanted subscription needs: Mail.ReadWrite",
+            ],
         );
         check(
             &["Mail.Read", "Mail.Send"],
@@ -167,7 +172,12 @@ mod tests {
             mail,
             &["ok: permissions: Mail.Read", "warning: needs: Mail.Send"],
         );
-        check(&["Presence.Read.All"], &[], "/communications/presences/1", &["failed: only a user", "warning: P"]);
+        check(
+            &["Presence.Read.All"],
+            &[],
+            "/communications/presences/1",
+            &["failed: only a user", "warning: P"],
+        );
         check(&["Chat.Read.All"], &[], "/chats/getAllMessages", &["ok: permissions: Chat.Read.All"]);
         check(&[], &[], "/teams/1/channels/2/messages", &["warning: has no ChannelMessage.Read.All"]);
         check(&[], &[], "/teams/getAllMessages", &["failed: has no ChannelMessage.Read.All"]);

@@ -24,7 +24,9 @@ pub(super) fn wanted(graph: &Graph, config: &Config) -> Vec<Finding> {
         }
     }
     let known: Vec<&str> = crate::graph::resources::KINDS.iter().map(|kind| kind.name).collect();
-    for name in graph.lifetimes.keys().filter(|name| !known.iter().any(|kind| kind.eq_ignore_ascii_case(name))) {
+    for name in
+        graph.lifetimes.keys().filter(|name| !known.iter().any(|kind| kind.eq_ignore_ascii_case(name)))
+    {
         let words = format!("graph.lifetimes.{name}: no type of resource has this name");
         findings.push(Finding::warning(CHECK, words, "graphhook subscriptions resources lists them"));
     }
@@ -70,9 +72,10 @@ fn of_kind(wanted: &Wanted, kind: &ResourceKind, graph: &Graph) -> Vec<Finding> 
     let has_select = wanted.resource.to_ascii_lowercase().contains("$select=");
     let advice = match (is_rich, kind.rich) {
         (true, Rich::No) => Some(("is not known to carry resource data", "leave encryption_key out")),
-        (true, Rich::NeedsSelect) if !has_select => {
-            Some(("carries only the resource data that the resource selects", "add ?$select=… to its resource"))
-        }
+        (true, Rich::NeedsSelect) if !has_select => Some((
+            "carries only the resource data that the resource selects",
+            "add ?$select=… to its resource",
+        )),
         (true, Rich::NeedsSelect | Rich::Yes) | (false, Rich::No | Rich::NeedsSelect | Rich::Yes) => None,
     };
     findings.extend(
@@ -118,16 +121,25 @@ mod tests {
     }
 
     fn one(resource: &str, more: &str) -> String {
-        format!("[[subscriptions]]\nname = \"one\"\nresource = \"{resource}\"\nchange_types = [\"updated\"]\n{more}\n")
+        format!(
+            "[[subscriptions]]\nname = \"one\"\nresource = \"{resource}\"\nchange_types = [\"updated\"]\n{more}\n"
+        )
     }
 
     #[test]
     fn what_graph_would_refuse_is_seen_before() {
         check(&one("/users", ""), &[]);
         check(&one("/cats", ""), &["is of no type that is known here"]);
-        check(&one("/users", "lifetime = \"30days\""), &["a lifetime of 30 d, and Graph is known to allow 29 d"]);
         check(
-            &one("/communications/callRecords", "change_types = [\"deleted\"]").replacen("change_types = [\"updated\"]\n", "", 1),
+            &one("/users", "lifetime = \"30days\""),
+            &["a lifetime of 30 d, and Graph is known to allow 29 d"],
+        );
+        check(
+            &one("/communications/callRecords", "change_types = [\"deleted\"]").replacen(
+                "change_types = [\"updated\"]\n",
+                "",
+                1,
+            ),
             &["a callRecord is not known to tell of deleted"],
         );
         check(

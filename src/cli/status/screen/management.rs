@@ -8,13 +8,15 @@ use crate::cli::words;
 
 impl Screen {
     pub(super) fn management(&mut self, management: &Management) {
-        let Management { manager, trouble, wanted, live, failing, next_at, list } = management;
+        let Management { manager, revision, trouble, wanted, live, failing, next_at, list } = management;
         match manager.as_str() {
             "active" => {}
             "standby" => {
                 return self.line("managed", Tone::Plain, "not by this daemon: it stands by");
             }
-            _ => return self.line("managed", Tone::Plain, "by nobody: graph.manage = false"),
+            // Somebody else's affair.
+            _ if *revision == 0 => return,
+            _ => return self.line("managed", Tone::Plain, "by hand: graph.manage = false"),
         }
         let tone = if live < wanted || *failing > 0 || trouble.is_some() { Tone::Odd } else { Tone::Good };
         let next = next_at.map(|next| match next.0.duration_since(self.now) {

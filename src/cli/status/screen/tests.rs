@@ -167,8 +167,10 @@ resource data  opened; 7 signing keys, fetched 3 h ago
 fn wanted_subscriptions_have_somebody_who_keeps_them() {
     let mut answer = ordinary();
     assert!(!shown(&answer).contains("managed"));
-    answer["management"] = json!({ "manager": "off" });
-    assert!(shown(&answer).contains("managed        by nobody: graph.manage = false\n"));
+    answer["management"] = json!({ "manager": "off", "revision": 0 });
+    assert!(!shown(&answer).contains("managed"));
+    answer["management"] = json!({ "manager": "off", "revision": 1_795_316_400_000_u64 });
+    assert!(shown(&answer).contains("managed        by hand: graph.manage = false\n"));
     answer["management"] = json!({ "manager": "standby" });
     assert!(shown(&answer).contains("managed        not by this daemon: it stands by\n"));
     answer["management"] = json!({

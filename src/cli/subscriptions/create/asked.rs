@@ -78,7 +78,8 @@ impl Asked {
 /// `message-20261122-143500`: in UTC.
 fn default_name(resource: &str, now: SystemTime) -> String {
     let kind = kind_of(resource).map_or("subscription", |kind| kind.name);
-    let time: String = crate::moment::rfc3339(now).chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
+    let time: String =
+        crate::moment::rfc3339(now).chars().filter(|c| c.is_ascii_digit() || *c == 'T').collect();
     format!("{kind}-{}", time.replace('T', "-"))
 }
 
