@@ -569,6 +569,14 @@ fn former_ones_go_when_they_may() {
     };
     check(waiting(Standing::Outgoing), &["create mail"]);
     check(waiting(Standing::Doomed), &["delete mail 0", "create mail"]);
+    // Its successor is to be where it stands, by now.
+    check(
+        |case| {
+            waiting(Standing::Outgoing)(case);
+            case.actual = Actual::of(vec![shown("0", &case.wanted[0])]);
+        },
+        &["delete mail 0", "create mail"],
+    );
     // Its name is gone, too.
     check(
         |case| {

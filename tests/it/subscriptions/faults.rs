@@ -40,7 +40,7 @@ async fn a_create_that_comes_too_early_is_tried_again() {
 
 #[tokio::test]
 async fn a_service_that_is_not_available_is_asked_again() {
-    makes_one(Fault::status(Operation::Create, 503).times(5)).await;
+    makes_one(Fault::status(Operation::Create, 503).times(4)).await;
 }
 
 #[tokio::test]
