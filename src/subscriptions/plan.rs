@@ -173,12 +173,21 @@ impl Question<'_> {
                         plan.wake(until);
                     }
                 }
-                Standing::Outgoing if !has_successor => {}
+                Standing::Outgoing if !has_successor && !self.is_in_the_way(&id) => {}
                 Standing::Outgoing | Standing::Doomed => {
                     plan.delete(id, Some(&former.name), DeleteReason::Former);
                 }
             }
         }
+    }
+
+    /// Whether it stands where something is still to be made: its own successor, which was to be elsewhere at first, or
+    /// another one.
+    fn is_in_the_way(&self, id: &SubscriptionId<'static>) -> bool {
+        let Some(shown) = self.actual.with_id(id) else { return false };
+        let is_to_come =
+            |wanted: &Wanted| self.state.named(&wanted.name).is_none_or(|kept| kept.live().is_none());
+        self.wanted.iter().any(|wanted| is_to_come(wanted) && Form::of(wanted).is_place_of(shown))
     }
 
     /// Made for a name that the configuration does not know any more.

@@ -56,6 +56,15 @@ impl Settlement<'_> {
                     kept.owe(Owed { loss: Loss::Replaced, id: Some(id.clone()), from: None });
                 }
             }
+            // Its successor was to be there before it goes.
+            Step::Delete { id, name: Some(name), why: DeleteReason::Former } => {
+                let is_outgoing = |former: &Former| former.id == *id && former.standing == Standing::Outgoing;
+                if state.former.iter().any(is_outgoing)
+                    && let Some(kept) = state.named_mut(name).filter(|kept| kept.live().is_none())
+                {
+                    kept.owe(Owed { loss: Loss::Replaced, id: Some(id.clone()), from: Some(self.now) });
+                }
+            }
             Step::Delete { .. } | Step::Create { .. } => {}
             Step::Renew { name, .. } | Step::Move { name, .. } | Step::Rotate { name, .. } => {
                 self.touch(state, name, TouchKind::Patch);

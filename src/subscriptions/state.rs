@@ -4,6 +4,8 @@
 //! have happened meanwhile. Daemon and command line share the [`mod@file`], one of them at a time.
 
 pub mod file;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, SystemTime};
 

@@ -234,7 +234,8 @@ impl Steward {
             if steps.is_empty() {
                 break;
             }
-            let may_create = self.may_create(&steps, tending).await;
+            let may_create = stop.run_until_cancelled(self.may_create(&steps, tending)).await;
+            let may_create = may_create.ok_or(Interrupted)?;
             for step in steps {
                 let is_interrupted = self.wishes.has_changed().unwrap_or_default()
                     || *standing.borrow() != Standing::Held
@@ -255,7 +256,7 @@ impl Steward {
                 }
             }
         }
-        self.settle_debts(shop, tending).await;
+        stop.run_until_cancelled(self.settle_debts(shop, tending)).await.ok_or(Interrupted)?;
         tending.looked_well();
         Ok(Ok(()))
     }

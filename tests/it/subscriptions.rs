@@ -149,7 +149,7 @@ async fn stopped(daemon: &Daemon) {
 }
 
 /// A look comes every ten seconds.
-pub(super) const LONG: Duration = Duration::from_secs(40);
+pub(super) const LONG: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn what_is_wanted_is_made_and_its_notifications_are_believed() {

@@ -382,9 +382,7 @@ fn another_place_is_taken_before_the_old_one_is_left() {
 #[test]
 fn a_certificate_is_rotated_if_graph_lets_us() {
     let rotation = |case: &mut Case| {
-        for (wanted, id) in [(&mut case.wanted[0], "old")] {
-            wanted.encryption = Some(Encryption { id: id.to_owned(), certificate: String::new() });
-        }
+        case.wanted[0].encryption = Some(Encryption { id: "old".to_owned(), certificate: String::new() });
         let (form, shown) = (Form::of(&case.wanted[0]), shown("1", &case.wanted[0]));
         case.kept().form = form;
         case.actual = Actual::of(vec![shown]);
@@ -569,6 +567,14 @@ fn former_ones_go_when_they_may() {
     };
     check(waiting(Standing::Outgoing), &["create mail"]);
     check(waiting(Standing::Doomed), &["delete mail 0", "create mail"]);
+    // Its successor is to be where it stands, by now.
+    check(
+        |case| {
+            waiting(Standing::Outgoing)(case);
+            case.actual = Actual::of(vec![shown("0", &case.wanted[0])]);
+        },
+        &["delete mail 0", "create mail"],
+    );
     // Its name is gone, too.
     check(
         |case| {

@@ -5,29 +5,52 @@ use graphhook::simulate::api::{Cut, Fault, Operation};
 use super::{LONG, Place, mail, management, queue, stopped, wanted};
 use crate::support::eventually::eventually_within;
 
+/// One subscription is there at the end, whatever befalls the calls, and its notifications are believed.
+async fn makes_one(fault: Fault) {
+    let place = Place::open().await;
+    place.stand.api.fail(fault);
+    let daemon = place.configuration(&mail()).connected().await;
+    let ids = place.live(&daemon, &["mail"]).await;
+    assert_eq!(place.all().len(), 1);
+    place.stand.api.notify(&ids[0], 1).await.expect("it is live");
+    let messages = queue(&daemon).await.take(1).await;
+    assert_eq!(messages[0].header("graphhook-client-state"), "mail");
+    stopped(&daemon).await;
+}
+
 #[tokio::test]
-async fn a_create_that_goes_wrong_makes_one_subscription() {
-    let faults: [(&str, Fault); 8] = [
-        ("cut before", Fault::cut(Operation::Create, Cut::Before)),
-        ("cut during", Fault::cut(Operation::Create, Cut::During)),
-        ("cut after", Fault::cut(Operation::Create, Cut::After)),
-        ("cut often", Fault::cut(Operation::Create, Cut::After).times(4)),
-        ("429", Fault::status_retry_after(Operation::Create, 429, 1)),
-        ("503", Fault::status(Operation::Create, 503).times(5)),
-        ("list", Fault::status(Operation::List, 500).times(6)),
-        ("token", Fault::status(Operation::Token, 503).times(3)),
-    ];
-    for (name, fault) in faults {
-        let place = Place::open().await;
-        place.stand.api.fail(fault);
-        let daemon = place.configuration(&mail()).connected().await;
-        let ids = place.live(&daemon, &["mail"]).await;
-        assert_eq!(place.all().len(), 1, "{name}");
-        place.stand.api.notify(&ids[0], 1).await.expect("it is live");
-        let messages = queue(&daemon).await.take(1).await;
-        assert_eq!(messages[0].header("graphhook-client-state"), "mail", "{name}");
-        stopped(&daemon).await;
-    }
+async fn a_create_that_is_cut_before_it_is_done_is_made_up_for() {
+    makes_one(Fault::cut(Operation::Create, Cut::Before)).await;
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_is_cut_short_makes_one_subscription() {
+    makes_one(Fault::cut(Operation::Create, Cut::During)).await;
+}
+
+#[tokio::test]
+async fn creates_that_are_never_answered_make_one_subscription() {
+    makes_one(Fault::cut(Operation::Create, Cut::After).times(4)).await;
+}
+
+#[tokio::test]
+async fn a_create_that_comes_too_early_is_tried_again() {
+    makes_one(Fault::status_retry_after(Operation::Create, 429, 1)).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_available_is_asked_again() {
+    makes_one(Fault::status(Operation::Create, 503).times(4)).await;
+}
+
+#[tokio::test]
+async fn a_list_that_fails_is_asked_for_again() {
+    makes_one(Fault::status(Operation::List, 500).times(6)).await;
+}
+
+#[tokio::test]
+async fn a_login_that_fails_is_tried_again() {
+    makes_one(Fault::status(Operation::Token, 503).times(3)).await;
 }
 
 #[tokio::test]
