@@ -353,6 +353,44 @@ pub struct Wanted {
     pub prefer: Vec<String>,
 }
 
+/// A subscription that somebody asks for at a terminal, in the words of `[[subscriptions]]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ByHand {
+    /// As in [`Wanted`].
+    pub name: String,
+    /// As in [`Wanted`].
+    pub resource: String,
+    /// As in [`Wanted`], in any order.
+    pub change_types: Vec<ChangeType>,
+    /// Without it `server.public_url`.
+    pub notification_url: Option<String>,
+    /// Without it the same as for notifications.
+    pub lifecycle_url: Option<String>,
+    /// As in [`Wanted`].
+    pub lifetime: Option<Duration>,
+    /// As in [`Wanted`].
+    pub client_state: Option<String>,
+    /// Id of one of `[[rich.keys]]`.
+    pub encryption_key: Option<String>,
+    /// As in [`Wanted`].
+    pub app_id: Option<String>,
+    /// As in [`Wanted`].
+    pub query_options: Option<String>,
+    /// As in [`Wanted`].
+    pub prefer: Vec<String>,
+}
+
+impl ByHand {
+    /// What would be wanted if this stood in the file of this configuration.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub fn resolve(self, config: &Config) -> Result<Wanted, Problems> {
+        resolve::by_hand(self, config)
+    }
+}
+
 /// What Graph encrypts resource data for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Encryption {

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::graph::wanted::by_hand;
 use self::{edge::is_mail_address, graph::Defaults};
 use super::{
     Acme, Admin, ClientAddress, ClientState, Config, Content, Environment, Limits, Listen, Loaded, Log,

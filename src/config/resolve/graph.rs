@@ -1,6 +1,6 @@
 //! Graph: where it is, who signs in, and which subscriptions are wanted.
 
-mod wanted;
+pub(super) mod wanted;
 
 use std::time::Duration;
 

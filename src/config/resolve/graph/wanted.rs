@@ -7,11 +7,57 @@ use std::{
 
 use super::{
     super::super::{
-        Encryption, PublicUrl, Rich, Wanted,
+        ByHand, Config, Encryption, Environment, Problem, Problems, PublicUrl, Rich, Wanted,
+        layers::Layers,
         raw::{RawSubscription, Time},
     },
     Defaults, Resolver,
 };
+
+/// Checks what somebody asks for at a terminal as if it stood in the file of this configuration.
+pub(in crate::config) fn by_hand(asked: ByHand, config: &Config) -> Result<Wanted, Problems> {
+    let mut resolver = Resolver {
+        layers: &Layers(Vec::new()),
+        // No secret is fetched for it.
+        environment: &Environment::default(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        files: Vec::new(),
+        holds_secret: false,
+    };
+    let others = config.graph.iter().flat_map(|graph| &graph.subscriptions);
+    let mut names = others.map(|wanted| wanted.name.clone()).collect();
+    let defaults =
+        Defaults { server: &config.server, client_states: &config.client_states, rich: config.rich.as_ref() };
+    let wanted = resolver.one_wanted("", asked.raw(), &defaults, &mut names);
+    let told = |problem: Problem| Problem {
+        key: problem.key.trim_start_matches('.').to_owned(),
+        origin: "command line".to_owned(),
+        ..problem
+    };
+    match wanted {
+        Some(wanted) if resolver.problems.is_empty() => Ok(wanted),
+        Some(_) | None => Err(Problems(resolver.problems.into_iter().map(told).collect())),
+    }
+}
+
+impl ByHand {
+    fn raw(self) -> RawSubscription {
+        RawSubscription {
+            name: Some(self.name),
+            resource: Some(self.resource),
+            change_types: self.change_types,
+            notification_url: self.notification_url,
+            lifecycle_url: self.lifecycle_url,
+            lifetime: self.lifetime.map(Time),
+            client_state: self.client_state,
+            encryption_key: self.encryption_key,
+            app_id: self.app_id,
+            query_options: self.query_options,
+            prefer: self.prefer,
+        }
+    }
+}
 
 impl Resolver<'_> {
     pub(super) fn lifetimes(&mut self, raw: &BTreeMap<String, Time>) -> BTreeMap<String, Duration> {
