@@ -11,6 +11,8 @@ mod rich;
 mod simulate;
 mod spool;
 mod status;
+mod subscriptions;
+mod table;
 mod version;
 mod words;
 
@@ -19,9 +21,10 @@ use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{Environment, LoadError, Source},
+    config::{Environment, LoadError, Problems, Source},
     delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
+    subscriptions::state::file::StateError,
     supervise::{self, ServeError},
     telemetry,
 };
@@ -73,6 +76,9 @@ enum Command {
         after_help = "Example:\n  graphhook simulate api --certificate-out api-ca.pem --insecure"
     )]
     Simulate(simulate::Command),
+    /// Subscriptions at Graph: those that are there, those that are wanted, and what to do about the difference.
+    #[command(subcommand, after_help = "Example:\n  graphhook subscriptions list")]
+    Subscriptions(subscriptions::Command),
     /// Ask the running daemon how it is: one screen.
     #[command(after_help = status::HELP)]
     Status(status::Arguments),
@@ -139,10 +145,11 @@ fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
     }
     complain(error.as_ref());
     let is_newer = matches!(error.downcast_ref(), Some(OpenError::Newer { .. }))
-        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)));
+        || matches!(error.downcast_ref(), Some(SpoolError::Newer(_)))
+        || matches!(error.downcast_ref(), Some(StateError::Newer(_)));
     Err(if error.is::<LoadError>() || is_newer {
         Failure::Configuration
-    } else if error.is::<Usage>() {
+    } else if error.is::<Usage>() || error.is::<Problems>() {
         Failure::Usage
     } else {
         Failure::Running
@@ -172,6 +179,7 @@ pub fn run() -> ExitCode {
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
         Command::Rich(command) => rich::run(command, &environment),
         Command::Simulate(command) => runtime.block_on(simulate::run(command)),
+        Command::Subscriptions(command) => runtime.block_on(subscriptions::run(command, &environment)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),
         Command::Completions(arguments) => completions::run(&arguments),

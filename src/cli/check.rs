@@ -5,6 +5,7 @@ mod broker;
 mod certificates;
 mod clock;
 mod files;
+mod graph;
 mod ground;
 mod limits;
 mod listen;
@@ -24,14 +25,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::future::{join_all, join4};
+use futures_util::future::{join_all, join5};
 
-pub(super) use self::certificates::WARNED_BEFORE;
+pub(super) use self::{certificates::WARNED_BEFORE, report::Style};
 use self::{
     clock::Told,
     limits::Machine,
     listen::Daemon,
-    report::{Check, Finding, Report, Style, Verdict},
+    report::{Check, Finding, Report, Verdict},
     user::User,
 };
 use super::Failure;
@@ -118,6 +119,9 @@ fn offline(loaded: &Loaded, report: &mut Report) -> Offline {
     if let Some(config) = &config.rich {
         report.extend(rich::rich(config, SystemTime::now()));
     }
+    if let Some(settings) = &config.graph {
+        report.extend(graph::offline(settings, config, &user));
+    }
     Offline { starts: can_read && has_spool && tls.starts, ..tls }
 }
 
@@ -158,16 +162,28 @@ async fn online(config: &Config, identities: &[Identity], ca: Option<&Path>) -> 
             None => (Vec::new(), Vec::new()),
         }
     };
-    let ((authority, by_authority), (documents, by_documents), brokers, (public, by_public)) =
-        join4(authority, documents, brokers, public).await;
-    let times = by_authority.into_iter().chain(by_documents).chain(by_public);
+    let graph = async {
+        match &config.graph {
+            Some(settings) => graph::online(settings, config).await,
+            None => (Vec::new(), None),
+        }
+    };
+    let (
+        (authority, by_authority),
+        (documents, by_documents),
+        brokers,
+        (public, by_public),
+        (graph, by_graph),
+    ) = join5(authority, documents, brokers, public, graph).await;
+    let times = by_authority.into_iter().chain(by_documents).chain(by_public).chain(by_graph);
     let times: Vec<Told> = times.collect();
     let findings = authority.into_iter().chain(documents).chain(brokers.into_iter().flatten()).chain(public);
+    let findings = findings.chain(graph);
     findings.chain(clock::clock(&times)).collect()
 }
 
 fn told(by: &str, asked: SystemTime, date: Option<SystemTime>) -> Option<Told> {
-    Some(Told { by: by.to_owned(), date: date?, asked, heard: SystemTime::now() })
+    Some(Told::new(by.to_owned(), date?, asked, SystemTime::now()))
 }
 
 /// Whoever sits before a terminal is told that something takes its time.

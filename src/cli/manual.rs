@@ -137,10 +137,14 @@ const EXIT_STATUS: [(&str, &str); 4] = [
     ("78", "Configuration or certificate refused; systemd does not restart on it."),
 ];
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("/etc/graphhook/config.toml", "The configuration, unless --config names another; then ./config.toml."),
     ("/var/lib/graphhook/spool", "Messages that the broker has not confirmed yet."),
     ("/var/lib/graphhook/acme", "Certificates that graphhook has obtained itself."),
+    (
+        "/var/lib/graphhook/subscriptions",
+        "What is known of subscriptions, with the clientStates that were made here.",
+    ),
 ];
 
 const ENVIRONMENT: [(&str, &str); 2] = [

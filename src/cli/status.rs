@@ -13,9 +13,9 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
+pub(super) use self::ask::{AskError, ask};
 use self::{
     answer::Status,
-    ask::{AskError, ask},
     screen::{Paint, Screen},
 };
 use super::{Failure, Outcome, Usage, conclude};
@@ -46,7 +46,8 @@ pub(super) const HELP: &str = "Exit code 0: the daemon keeps its promise; 1: it 
                                Examples:\n  graphhook status\n  graphhook status --watch 5s\n  \
                                graphhook status --json | jq .spool";
 
-fn place(text: &str) -> Result<Listen, String> {
+/// Where a daemon can be asked.
+pub(super) fn place(text: &str) -> Result<Listen, String> {
     match text.strip_prefix("unix:") {
         Some(path) => Ok(Listen::Unix(path.into())),
         None => text

@@ -27,6 +27,19 @@ fn count(many: u64, unit: usize) -> String {
     format!("{many} {name}{plural}")
 }
 
+/// When something ends, or has ended: `in 2 d 3 h`, `ended 3 h ago`. Short, for columns.
+pub(super) fn end(end: SystemTime, now: SystemTime) -> String {
+    match end.duration_since(now) {
+        Ok(left) if !left.is_zero() => format!("in {}", brief(left)),
+        Ok(_) | Err(_) => format!("ended {} ago", brief(now.duration_since(end).unwrap_or_default())),
+    }
+}
+
+/// As [`age`], with `d` for days.
+pub(super) fn brief(time: Duration) -> String {
+    age(time).replace(" days", " d").replace(" day", " d")
+}
+
 /// RFC 3339, to the second. A damaged row may name any time.
 pub(super) fn time(time: SystemTime) -> String {
     rfc3339_exact(time).unwrap_or_else(|| "never".to_owned())
@@ -80,6 +93,23 @@ mod tests {
             (3 * 24 * 3600 + 4 * 3600, "3 days 4 h"),
         ] {
             assert_eq!(age(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn an_end_is_before_us_or_behind_us() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (seconds, words) in [
+            (2 * 24 * 3600 + 3 * 3600 + 59_i64, "in 2 d 3 h"),
+            (24 * 3600, "in 1 d"),
+            (90, "in 1 min 30 s"),
+            (0, "ended 0 s ago"),
+            (-3 * 3600, "ended 3 h ago"),
+            (-25 * 3600, "ended 1 d 1 h ago"),
+        ] {
+            let time = Duration::from_secs(i64::unsigned_abs(seconds));
+            let moment = if seconds < 0 { now - time } else { now + time };
+            assert_eq!(end(moment, now), words);
         }
     }
 

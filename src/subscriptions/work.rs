@@ -290,7 +290,8 @@ impl Workshop {
         }
     }
 
-    fn new_subscription(&self, wanted: &Wanted, kept: &Kept, now: SystemTime) -> NewSubscription {
+    /// What is asked for with a POST.
+    pub fn new_subscription(&self, wanted: &Wanted, kept: &Kept, now: SystemTime) -> NewSubscription {
         let encryption = wanted.encryption.clone();
         NewSubscription {
             resource: wanted.resource.clone(),
@@ -309,7 +310,7 @@ impl Workshop {
     }
 
     /// How long it should live.
-    fn lifetime(&self, wanted: &Wanted) -> Duration {
+    pub fn lifetime(&self, wanted: &Wanted) -> Duration {
         let is_rich = wanted.encryption.is_some();
         let usual = || resources::lifetime(&wanted.resource, is_rich, &self.settings.lifetimes);
         wanted.lifetime.unwrap_or_else(usual)

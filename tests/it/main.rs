@@ -33,6 +33,7 @@ mod soak;
 mod spool_cli;
 mod subscriptions;
 mod status;
+mod subscriptions_cli;
 mod systemd;
 mod tls;
 mod traces;

@@ -27,12 +27,14 @@ pub(super) enum Check {
     Rich,
     Broker,
     PublicUrl,
+    Subscriptions,
+    Graph,
     Clock,
 }
 
 impl Check {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Configuration,
         Self::Files,
         Self::ClientStates,
@@ -45,6 +47,8 @@ impl Check {
         Self::Rich,
         Self::Broker,
         Self::PublicUrl,
+        Self::Subscriptions,
+        Self::Graph,
         Self::Clock,
     ];
 
@@ -62,6 +66,8 @@ impl Check {
             Self::Rich => "rich",
             Self::Broker => "broker",
             Self::PublicUrl => "public_url",
+            Self::Subscriptions => "subscriptions",
+            Self::Graph => "graph",
             Self::Clock => "clock",
         }
     }
@@ -138,14 +144,14 @@ pub(super) struct Report {
 
 /// Whether verdicts have colours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Style {
+pub(in crate::cli) enum Style {
     Plain,
     Coloured,
 }
 
 impl Style {
     /// Colours are for a terminal, and not for whoever has set `NO_COLOR` (<https://no-color.org>).
-    pub(super) fn of(environment: &Environment) -> Self {
+    pub(in crate::cli) fn of(environment: &Environment) -> Self {
         let is_unwanted = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = environment.get("TERM").is_none_or(|term| term == "dumb");
         if is_unwanted || is_dumb || !io::stdout().is_terminal() { Self::Plain } else { Self::Coloured }

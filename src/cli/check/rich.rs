@@ -79,7 +79,7 @@ pub(super) async fn documents(source: &KeySource) -> (Vec<Finding>, Vec<Told>) {
         let asked = SystemTime::now();
         let tried = try_document(source, url).await;
         let date = tried.as_ref().ok().and_then(|tried| tried.date);
-        let told = date.map(|date| Told { by: url.to_string(), date, asked, heard: SystemTime::now() });
+        let told = date.map(|date| Told::new(url.to_string(), date, asked, SystemTime::now()));
         (document(&url.to_string(), tried), told)
     });
     let (findings, told): (Vec<_>, Vec<_>) = join_all(tried).await.into_iter().unzip();

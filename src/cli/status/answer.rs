@@ -23,6 +23,7 @@ pub(super) struct Status {
     pub(super) certificates: Vec<Certificate>,
     pub(super) acme: Vec<Domain>,
     pub(super) subscriptions: Option<Subscriptions>,
+    pub(super) management: Option<Management>,
     pub(super) rich: Option<Rich>,
     pub(super) last_reload: Option<Reload>,
 }
@@ -121,6 +122,32 @@ pub(super) struct Subscription {
     pub(super) silent: bool,
     pub(super) ending: bool,
     pub(super) ended: bool,
+}
+
+/// Of the subscriptions that are wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Management {
+    pub(super) manager: String,
+    /// 0 where there never was any.
+    pub(super) revision: u64,
+    /// Why Graph could not be asked.
+    pub(super) trouble: Option<String>,
+    pub(super) wanted: u64,
+    pub(super) live: u64,
+    pub(super) failing: u64,
+    pub(super) next_at: Option<Moment>,
+    pub(super) list: Vec<Managed>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Managed {
+    pub(super) name: String,
+    pub(super) live: bool,
+    pub(super) expires_at: Option<Moment>,
+    pub(super) trouble: Option<String>,
+    pub(super) again_at: Option<Moment>,
 }
 
 /// What becomes of resource data.

@@ -18,7 +18,7 @@ use crate::{
 
 /// There is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(in crate::cli) enum AskError {
     /// Nobody listens there.
     #[error("no daemon answers at {place}; look at systemctl status graphhook, and at admin.listen")]
     Absent {
@@ -54,7 +54,7 @@ pub(super) enum AskError {
 }
 
 /// Asks for a page.
-pub(super) async fn ask(place: &Listen, path: &str) -> Result<String, AskError> {
+pub(in crate::cli) async fn ask(place: &Listen, path: &str) -> Result<String, AskError> {
     let answer = Deadline::after(ANSWER_WITHIN).limit(connect(place, path)).await;
     answer.unwrap_or_else(|_| Err(AskError::Silent { place: place.clone() }))
 }

@@ -1,5 +1,7 @@
 //! The screen: at most 80 columns, and about two dozen lines.
 
+mod management;
+
 use std::time::{Duration, SystemTime};
 
 use super::answer::{
@@ -55,6 +57,9 @@ impl Screen {
         screen.certificates(&status.certificates, &status.acme);
         if let Some(subscriptions) = &status.subscriptions {
             screen.subscriptions(subscriptions);
+        }
+        if let Some(management) = &status.management {
+            screen.management(management);
         }
         if let Some(rich) = &status.rich {
             screen.rich(rich);

@@ -29,7 +29,14 @@ impl Clock {
 
     /// Has a daemon go by it.
     pub fn under(&self, configuration: Configuration) -> Configuration {
-        configuration.env("LD_PRELOAD", library()).env("CLOCK_AHEAD", self.home.path().join("ahead"))
+        let variables = self.variables();
+        variables.iter().fold(configuration, |configuration, (name, value)| configuration.env(name, value))
+    }
+
+    /// The same for a command: variables of its environment.
+    pub fn variables(&self) -> [(&'static str, String); 2] {
+        let ahead = self.home.path().join("ahead");
+        [("LD_PRELOAD", library().display().to_string()), ("CLOCK_AHEAD", ahead.display().to_string())]
     }
 
     /// From now on it is so many seconds ahead, or behind.

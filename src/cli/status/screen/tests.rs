@@ -164,6 +164,46 @@ resource data  opened; 7 signing keys, fetched 3 h ago
 }
 
 #[test]
+fn wanted_subscriptions_have_somebody_who_keeps_them() {
+    let mut answer = ordinary();
+    assert!(!shown(&answer).contains("managed"));
+    answer["management"] = json!({ "manager": "off", "revision": 0 });
+    assert!(!shown(&answer).contains("managed"));
+    answer["management"] = json!({ "manager": "off", "revision": 1_795_316_400_000_u64 });
+    assert!(shown(&answer).contains("managed        by hand: graph.manage = false\n"));
+    answer["management"] = json!({ "manager": "standby" });
+    assert!(shown(&answer).contains("managed        not by this daemon: it stands by\n"));
+    answer["management"] = json!({
+        "manager": "active", "wanted": 3, "live": 3, "failing": 0, "next_at": "2026-11-22T05:10:00Z",
+        "list": [{ "name": "sales", "live": true, "expires_at": "2026-11-24T06:00:00Z" }],
+    });
+    let expected = "managed        by this daemon: 3 wanted, 3 live, next step in 2 h 10 min\n";
+    assert!(shown(&answer).contains(&format!("{expected}last reload")), "{}", shown(&answer));
+    assert!(include_str!("../../../../docs/status.md").contains(expected));
+    answer["management"] = json!({
+        "manager": "active", "wanted": 5, "live": 1, "failing": 2, "trouble": "cannot sign in to Graph",
+        "next_at": "2026-11-22T02:00:00Z",
+        "list": [
+            { "name": "sales", "live": true, "expires_at": "2026-11-24T06:00:00Z", "trouble": "Graph refuses it",
+              "again_at": "2026-11-22T03:00:30Z" },
+            { "name": "late", "live": true, "expires_at": "2026-11-22T02:00:00Z", "trouble": "no answer" },
+            { "name": "new", "live": false }, { "name": "newer", "live": false },
+        ],
+    });
+    let text = shown(&answer);
+    for words in [
+        "by this daemon: 5 wanted, 1 live, next step now\n",
+        "Graph cannot be asked: cannot sign in to Graph\n",
+        "sales: ends in 2 d 3 h, again in 30 s: Graph refuses it\n",
+        "late: ended 1 h ago: no answer\n",
+        "new: not there\n",
+        "and 1 more: graphhook status --json\n",
+    ] {
+        assert!(text.contains(words), "no {words:?} in\n{text}");
+    }
+}
+
+#[test]
 fn an_older_daemon_says_less() {
     let text = shown(&json!({ "version": "0.0.9", "ready": true }));
     assert!(text.starts_with("graphhook      0.0.9\n               ready\n"), "{text}");
