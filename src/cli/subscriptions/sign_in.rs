@@ -24,7 +24,7 @@ signed in. What is kept then is a refresh token, in graph.directory. Run it as
 the daemon's user.
 
 Example:
-  runuser -u graphhook -- graphhook subscriptions sign-in";
+  graphhook subscriptions sign-in";
 
 pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<Outcome> {
     let (_, settings) = settings(&arguments.manner, environment)?;

@@ -14,7 +14,7 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub(super) struct Asked {
-    /// One of [[subscriptions]], by its name.
+    /// One that the configuration wants, by its name.
     #[arg(value_name = "NAME", required_unless_present = "resource", conflicts_with_all = ["resource", "name"])]
     wanted: Option<String>,
     /// Path of what is to be watched, as Graph is told: see `graphhook subscriptions resources`.
