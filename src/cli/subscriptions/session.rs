@@ -40,7 +40,10 @@ pub(super) struct Named {
 }
 
 /// The configuration, if somebody may sign in by it.
-pub(super) fn settings(manner: &Manner, environment: &Environment) -> anyhow::Result<(Config, config::Graph)> {
+pub(super) fn settings(
+    manner: &Manner,
+    environment: &Environment,
+) -> anyhow::Result<(Config, config::Graph)> {
     let loaded = config::load(manner.config.as_deref(), environment)?;
     let settings = loaded.config.graph.clone().with_context(|| {
         format!("{}: [graph] does not say who signs in to Graph: set graph.sign_in", loaded.name)
@@ -68,20 +71,19 @@ impl Session {
     /// The subscription of this name, or else the one with this id.
     pub(super) fn find(&self, text: &str) -> anyhow::Result<Named> {
         if let Some(kept) = self.state.named(text) {
-            let live = kept.live().with_context(|| {
-                format!("{text} is not at Graph yet: see `graphhook subscriptions plan`")
-            })?;
+            let live = kept
+                .live()
+                .with_context(|| format!("{text} is not at Graph yet: see `graphhook subscriptions plan`"))?;
             return Ok(Named { id: live.id.clone(), kept: Some(kept.clone()) });
         }
         if self.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == text) {
             anyhow::bail!("{text} is wanted, and not made yet: see `graphhook subscriptions plan`");
         }
-        let is_id = (1..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if !is_id {
+        let id = SubscriptionId::from(text.to_owned());
+        if !id.is_safe_in_path() {
             anyhow::bail!("no subscription has this name: see `graphhook subscriptions list`");
         }
-        Ok(Named { id: text.to_owned().into(), kept: self.state.with_id(text).cloned() })
+        Ok(Named { id, kept: self.state.with_id(text).cloned() })
     }
 
     /// Changes the state, beside a daemon that may change it, too.
