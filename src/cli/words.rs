@@ -35,6 +35,12 @@ pub(super) fn end(end: SystemTime, now: SystemTime) -> String {
     }
 }
 
+/// As [`end`], in a sentence: `ends in 2 d 3 h`, `ended 3 h ago`.
+pub(super) fn ends(end: SystemTime, now: SystemTime) -> String {
+    let words = self::end(end, now);
+    if words.starts_with("in ") { format!("ends {words}") } else { words }
+}
+
 /// As [`age`], with `d` for days.
 pub(super) fn brief(time: Duration) -> String {
     age(time).replace(" days", " d").replace(" day", " d")
@@ -110,6 +116,8 @@ mod tests {
             let time = Duration::from_secs(i64::unsigned_abs(seconds));
             let moment = if seconds < 0 { now - time } else { now + time };
             assert_eq!(end(moment, now), words);
+            let sentence = if seconds > 0 { format!("ends {words}") } else { words.to_owned() };
+            assert_eq!(ends(moment, now), sentence);
         }
     }
 

@@ -20,7 +20,7 @@ use lapin::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::publisher::{Signs, channel_close, short};
 use crate::{
@@ -114,17 +114,6 @@ impl Lock {
     /// How it stands, and how it will.
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
-    }
-}
-
-impl Standing {
-    /// The word in `/status`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unwanted => "unwanted",
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-        }
     }
 }
 
@@ -257,7 +246,7 @@ impl Candidate {
         let is_new = self.standing.send_if_modified(|shown| std::mem::replace(shown, next) != next);
         self.metrics.lock_held.set(i64::from(next == Standing::Held));
         if is_new && next == Standing::Held {
-            info!(queue = self.name, "this daemon manages subscriptions");
+            debug!(queue = self.name, "the lock is ours");
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     properties::{MessageKind, Properties},
     routing::{Template, Values},
 };
-use crate::{moment::at, notification::id::MessageId};
+use crate::{graph::resources::kind_of, moment::at, notification::id::MessageId};
 
 /// Changes of a subscription that may be missing.
 ///
@@ -136,7 +136,7 @@ impl Gap {
         id.copy_from_slice(&digest(&SHA256, &body).as_ref()[..16]);
         let values = Values {
             kind: MessageKind::Gap,
-            resource_type: self.resource_type.as_deref().or_else(|| self.resource.as_deref().map(type_of)),
+            resource_type: self.resource_type.as_deref().or_else(|| self.kind_of_resource()),
             change: Some(self.reason.as_str()),
             tenant_id: self.tenant_id.as_deref(),
             subscription_id: self.subscription_id.as_deref(),
@@ -149,6 +149,11 @@ impl Gap {
             properties: Properties::of_gap(self),
             trace: None,
         }
+    }
+
+    /// What its path tells, where no notification has told its type.
+    fn kind_of_resource(&self) -> Option<&'static str> {
+        self.resource.as_deref().and_then(kind_of).map(|kind| kind.name)
     }
 
     fn body(&self) -> Body<'_> {
@@ -171,29 +176,6 @@ impl Gap {
 pub(super) fn millis(moment: SystemTime) -> String {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     humantime::format_rfc3339_millis(at(since)).to_string()
-}
-
-/// The word that notifications of this path have for `{resource_type}`, where the path alone tells it.
-fn type_of(resource: &str) -> &'static str {
-    let path = resource.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let first = segments.next().unwrap_or_default();
-    let last = path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or_default();
-    let collection = last.split('(').next().unwrap_or_default();
-    let is_of_teams = ["chats", "teams"].iter().any(|teams| first.split('(').next() == Some(teams));
-    let is_of_teams = is_of_teams || collection == "getallmessages" || path.contains("/chats/");
-    match collection {
-        "messages" | "getallmessages" if is_of_teams => "chatmessage",
-        "messages" => "message",
-        "events" => "event",
-        "contacts" => "contact",
-        "users" => "user",
-        "groups" => "group",
-        "chats" => "chat",
-        "presences" => "presence",
-        "callrecords" => "callrecord",
-        _ => "unknown",
-    }
 }
 
 #[cfg(test)]
@@ -273,24 +255,14 @@ mod tests {
     #[test]
     fn a_path_tells_its_type_where_it_can() {
         for (resource, expected) in [
-            ("me/mailFolders('Inbox')/messages", "message"),
-            ("/users/u/messages?$select=id", "message"),
-            ("Users/u/Events", "event"),
-            ("me/contacts", "contact"),
-            ("users", "user"),
-            ("users/u", "unknown"),
-            ("/groups", "group"),
-            ("chats/c/messages", "chatmessage"),
-            ("/teams/t/channels/c/messages", "chatmessage"),
-            ("chats/getAllMessages", "chatmessage"),
-            ("users/u/chats/getAllMessages", "chatmessage"),
-            ("teams('t')/channels('c')/messages", "chatmessage"),
-            ("/communications/presences?$filter=id in ('a/b')", "presence"),
-            ("communications/callRecords", "callrecord"),
-            ("", "unknown"),
-            ("///", "unknown"),
+            ("me/mailFolders('Inbox')/messages", "gap.message.lost"),
+            ("/users/u/chats/getAllMessages", "gap.chatmessage.lost"),
+            ("users/u/drive/root", "gap.driveitem.lost"),
+            ("/nobody/knows", "gap.unknown.lost"),
+            ("", "gap.unknown.lost"),
         ] {
-            assert_eq!(type_of(resource), expected, "{resource}");
+            let gap = Gap { resource: Some(resource.to_owned()), ..gap() };
+            assert_eq!(gap.envelope(&Template::default()).routing_key.as_str(), expected, "{resource}");
         }
     }
 

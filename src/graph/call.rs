@@ -64,7 +64,7 @@ impl Asked {
         Self { operation, method, url, body: None, prefer: Vec::new(), secrets: Vec::new() }
     }
 
-    /// Something about this subscription. Its id becomes part of a path, and may come from anywhere.
+    /// Something about this subscription.
     pub(super) fn about(
         graph: &Inner,
         operation: Operation,
@@ -72,9 +72,7 @@ impl Asked {
         id: &SubscriptionId<'_>,
         rest: &str,
     ) -> Result<Self, GraphError> {
-        let is_safe = (1..=128).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if !is_safe {
+        if !id.is_safe_in_path() {
             return Err(GraphError::NoId);
         }
         Ok(Self::of(operation, method, format!("{}/{}{rest}", graph.subscriptions(), &**id)))

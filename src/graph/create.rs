@@ -15,6 +15,7 @@ use super::{
     error::GraphError,
     operation::Operation,
     pages,
+    resources::is_same_path,
     subscription::{NewSubscription, Subscription},
 };
 use crate::{backoff::Backoff, deadline::Deadline, notification::id::SubscriptionId};
@@ -94,7 +95,6 @@ fn is_it(
     client_id: &str,
     now: SystemTime,
 ) -> bool {
-    let path = |resource: &str| resource.trim_start_matches('/').to_ascii_lowercase();
     let url = |text: &str| url::Url::parse(text).map_or_else(|_| text.to_owned(), String::from);
     let is_ours = match &listed.application_id {
         Some(app) => client_id.is_empty() || app.eq_ignore_ascii_case(client_id),
@@ -102,7 +102,7 @@ fn is_it(
     };
     is_ours
         && !known.contains(&listed.id)
-        && path(&listed.resource) == path(&new.resource)
+        && is_same_path(&listed.resource, &new.resource)
         && listed.change_types() == new.change_types()
         && url(&listed.notification_url) == url(&new.notification_url)
         && listed.include_resource_data.unwrap_or(false) == new.include_resource_data.unwrap_or(false)

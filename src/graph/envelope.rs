@@ -65,13 +65,6 @@ impl ErrorEnvelope {
         envelope
     }
 
-    /// The status of a service behind Graph, which stands in messages of `ExtensionError` alone: a hint.
-    pub fn upstream_status(&self) -> Option<&str> {
-        let (_, rest) = self.message.split_once("[Status Code: ")?;
-        let (status, _) = rest.split_once([';', ']'])?;
-        Some(status.trim())
-    }
-
     /// Whether the message speaks of a quota; there is no code for that.
     pub(super) fn is_quota(&self) -> bool {
         let message = self.message.to_ascii_lowercase();

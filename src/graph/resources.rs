@@ -54,11 +54,6 @@ impl ResourceKind {
     pub fn longest(&self, is_rich: bool) -> Duration {
         self.rich_lifetime_max.filter(|_| is_rich).unwrap_or(self.lifetime_max)
     }
-
-    /// Whether a subscription of this lifetime needs a lifecycle URL.
-    pub fn needs_lifecycle_url(&self, lifetime: Duration) -> bool {
-        self.lifecycle_above.is_some_and(|limit| lifetime > limit)
-    }
 }
 
 /// The type of the resource with this path: in any case of letters, with or without a slash before it, with ids in any
@@ -66,6 +61,11 @@ impl ResourceKind {
 pub fn kind_of(resource: &str) -> Option<&'static ResourceKind> {
     let name = path::kind(resource)?;
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// Whether Graph takes one path for the other: in any case of letters, with or without a slash before it.
+pub fn is_same_path(one: &str, other: &str) -> bool {
+    one.trim_start_matches('/').eq_ignore_ascii_case(other.trim_start_matches('/'))
 }
 
 /// The lifetime to ask for: a little less than the longest that is allowed, because more is refused, and clocks differ.

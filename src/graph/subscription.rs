@@ -124,11 +124,8 @@ fn change_types(list: &str) -> Vec<String> {
 }
 
 fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SubscriptionId<'static>, D::Error> {
-    let id = String::deserialize(deserializer)?;
-    // It becomes part of a path: nothing that could lead elsewhere.
-    let is_safe = (1..=128).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    if is_safe { Ok(id.into()) } else { Err(de::Error::custom("no id of a subscription")) }
+    let id = SubscriptionId::from(String::deserialize(deserializer)?);
+    if id.is_safe_in_path() { Ok(id) } else { Err(de::Error::custom("no id of a subscription")) }
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {

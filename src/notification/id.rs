@@ -50,6 +50,14 @@ macro_rules! text_id {
 text_id!(SubscriptionId);
 text_id!(TenantId);
 
+impl SubscriptionId<'_> {
+    /// Whether it may become part of a path at Graph: an id may come from anywhere, and must not lead elsewhere.
+    pub fn is_safe_in_path(&self) -> bool {
+        (1..=128).contains(&self.len())
+            && self.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    }
+}
+
 /// The `message_id` of an AMQP message: 1 to 255 bytes, no control characters.
 ///
 /// Fixed when the notification arrives; every repetition of ours keeps it.

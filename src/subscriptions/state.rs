@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use crate::{
     config::{ChangeType, ClientState, Wanted},
     envelope::gap::GapReason,
-    graph::subscription::Subscription,
+    graph::{resources::is_same_path, subscription::Subscription},
     notification::id::SubscriptionId,
     secret::Secret,
 };
@@ -317,14 +317,14 @@ impl Form {
     /// Whether Graph would take one for the other: it allows one subscription of an app for a resource and its change
     /// types ("Create subscription", <https://learn.microsoft.com/graph/api/subscription-post-subscriptions>).
     pub fn shares_place_with(&self, other: &Self) -> bool {
-        path(&self.resource) == path(&other.resource) && self.change_types == other.change_types
+        is_same_path(&self.resource, &other.resource) && self.change_types == other.change_types
     }
 
     /// The same, of a subscription that Graph shows.
     pub fn is_place_of(&self, shown: &Subscription) -> bool {
         let mut ours: Vec<&str> = self.change_types.iter().map(|change| change.as_str()).collect();
         ours.sort_unstable();
-        path(&self.resource) == path(&shown.resource) && ours == shown.change_types()
+        is_same_path(&self.resource, &shown.resource) && ours == shown.change_types()
     }
 }
 
@@ -335,11 +335,6 @@ impl Touch {
         let age = now.duration_since(self.at).unwrap_or_else(|error| error.duration());
         age < TOUCH_EVERY
     }
-}
-
-/// A resource as Graph compares it: in any letter case, with or without a slash before it.
-pub fn path(resource: &str) -> String {
-    resource.trim_start_matches('/').to_ascii_lowercase()
 }
 
 /// Time between a PATCH and a POST reauthorize of one subscription.

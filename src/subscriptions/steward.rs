@@ -28,7 +28,7 @@ use super::{
     work::{self, WorkError, Workshop},
 };
 use crate::{
-    backoff::{Backoff, jittered},
+    backoff::Backoff,
     config::{self, ClientState, Config},
     deadline::Deadline,
     delivery::lock::{Lock, Standing},
@@ -278,13 +278,8 @@ impl Steward {
         let now = SystemTime::now();
         let policy = tending.policy.as_ref().expect("there is one by now");
         let mut actual = shop.look(&tending.state, &tending.heard.calls(now), policy, now).await?;
-        for shown in &actual.subscriptions {
-            if let Some(known) = self.sightings.known(&shown.id) {
-                let seen = Seen { entry: known.client_state.to_string(), last_at: known.last_at };
-                actual.seen.insert(shown.id.clone(), seen);
-            }
-        }
-        for id in tending.state.kept.iter().filter_map(Kept::live).map(|live| &live.id) {
+        let kept = tending.state.kept.iter().filter_map(Kept::live).map(|live| &live.id);
+        for id in actual.subscriptions.iter().map(|shown| &shown.id).chain(kept) {
             if let Some(known) = self.sightings.known(id) {
                 let seen = Seen { entry: known.client_state.to_string(), last_at: known.last_at };
                 actual.seen.insert(id.clone(), seen);
@@ -459,11 +454,6 @@ async fn or_for_ever(changed: Result<(), watch::error::RecvError>) {
     if changed.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-/// Around this time.
-fn around(time: Duration) -> Duration {
-    jittered(time)
 }
 
 /// Pauses between tries.

@@ -62,7 +62,7 @@ impl Holder {
 
     /// Within the longest pause of who waits, and some.
     async fn eventually(&self, standing: Standing) {
-        let what = format!("that it is {}", standing.as_str());
+        let what = format!("that it is {standing:?}");
         eventually_within(Duration::from_secs(45), what, async || (self.stands() == standing).then_some(()))
             .await;
         let held = i64::from(standing == Standing::Held);

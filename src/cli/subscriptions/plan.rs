@@ -188,8 +188,7 @@ fn words_of(step: &Step, wanted: Option<&Wanted>, session: &Session) -> Option<(
 
 fn ends(id: &str, session: &Session) -> String {
     let live = session.state.with_id(id).and_then(|kept| kept.live());
-    let end = live.map(|live| words::end(live.expires_at, session.now));
-    end.map_or_else(String::new, |end| if end.starts_with("in ") { format!("ends {end}") } else { end })
+    live.map(|live| words::ends(live.expires_at, session.now)).unwrap_or_default()
 }
 
 fn loss_words(loss: Loss) -> &'static str {

@@ -79,12 +79,11 @@ impl Session {
         if self.workshop.settings.subscriptions.iter().any(|wanted| wanted.name == text) {
             anyhow::bail!("{text} is wanted, and not made yet: see `graphhook subscriptions plan`");
         }
-        let is_id = (1..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if !is_id {
+        let id = SubscriptionId::from(text.to_owned());
+        if !id.is_safe_in_path() {
             anyhow::bail!("no subscription has this name: see `graphhook subscriptions list`");
         }
-        Ok(Named { id: text.to_owned().into(), kept: self.state.with_id(text).cloned() })
+        Ok(Named { id, kept: self.state.with_id(text).cloned() })
     }
 
     /// Changes the state, beside a daemon that may change it, too.

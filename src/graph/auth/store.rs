@@ -11,7 +11,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{super::error::Cause, AuthError};
-use crate::{blocking::off_thread, secret::Secret};
+use crate::{blocking::off_thread, keepsake, secret::Secret};
 
 /// Keeps one refresh token.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ fn write(directory: &Path, token: &str) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(TRIAL).tempfile_in(directory)?;
     file.write_all(token.as_bytes())?;
     file.write_all(b"\n")?;
+    keepsake::belong(file.as_file(), directory)?;
     file.as_file().sync_all()?;
     file.persist(directory.join(NAME)).map_err(|failed| failed.error)?;
     fs::File::open(directory)?.sync_all()
@@ -96,7 +97,7 @@ const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
     use super::*;
 
@@ -116,6 +117,16 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&directory), mode(&directory.join(NAME))), (0o700, 0o600));
         assert_eq!(fs::read_dir(&directory).expect("it is there").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_root_keeps_is_the_daemons() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // Only root can give things away; for all others both are their own.
+        chown(directory.path(), Some(65_534), Some(65_534)).ok();
+        Store::new(directory.path()).save(&Secret::new("new".to_owned())).await.expect("it can be written");
+        let owner = |path: &Path| fs::metadata(path).map(|it| (it.uid(), it.gid())).expect("it is there");
+        assert_eq!(owner(&directory.path().join(NAME)), owner(directory.path()));
     }
 
     #[tokio::test]

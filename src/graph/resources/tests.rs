@@ -223,10 +223,8 @@ fn rows_are_as_graph_has_them() {
     assert_eq!(kind("/chats/{id}/messages").rich, Rich::Yes);
     assert!(kind("/communications/presences/{id}").delegated_only);
     assert!(kind("/communications/presences/{id}").global_only);
-    assert!(
-        kind("/teams").needs_lifecycle_url(minutes(61)) && !kind("/teams").needs_lifecycle_url(minutes(60))
-    );
-    assert!(!kind("/users").needs_lifecycle_url(minutes(41_760)));
+    assert_eq!(kind("/teams").lifecycle_above, Some(minutes(60)));
+    assert_eq!(kind("/users").lifecycle_above, None);
     assert_eq!(kind("/me/messages").application_permission, Some("Mail.Read"));
     assert_eq!(kind("/communications/callRecords").delegated_permission, None);
 }

@@ -4,9 +4,9 @@
 //! mode is 0600, that of its directory 0700; and both belong to whom the directory belongs to, whoever writes.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, BufWriter, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 
 use super::{Form, Former, Kept, Live, Loss, MadeBy, Owed, Phase, Standing, State, Touch, TouchKind};
-use crate::{config::ChangeType, moment::at, notification::id::SubscriptionId, secret::Secret};
+use crate::{config::ChangeType, keepsake, moment::at, notification::id::SubscriptionId, secret::Secret};
 
 /// Why the state cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,8 @@ impl State {
     /// [`StateError`]; it waits for the disk.
     pub fn load(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join(NAME);
-        let Some(text) = read(&path).map_err(|error| StateError::Unreadable(path.clone(), error))? else {
+        let text = keepsake::read(&path, BYTES_MAX);
+        let Some(text) = text.map_err(|error| StateError::Unreadable(path.clone(), error))? else {
             return Ok(Self::default());
         };
         parse(&text, &path)
@@ -89,8 +90,8 @@ impl State {
         change: impl FnOnce(&mut Self) -> T,
     ) -> Result<Updated<T>, StateError> {
         let unwritable = |error| StateError::Unwritable(directory.to_owned(), error);
-        let owner = make_directory(directory).map_err(unwritable)?;
-        let _lock = lock(directory, owner).map_err(unwritable)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unwritable)?;
+        let _lock = lock(directory).map_err(unwritable)?;
         let path = directory.join(NAME);
         let (mut state, set_aside) = match Self::load(directory) {
             Ok(state) => (state, None),
@@ -107,7 +108,7 @@ impl State {
             // Higher than whatever stood in a file that is gone.
             let floor = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             state.revision = (before.revision + 1).max(u64::try_from(floor.as_millis()).unwrap_or_default());
-            write(&path, &Written::of(&state), owner)
+            keepsake::replace(&path, &Written::of(&state))
                 .map_err(|error| StateError::Unwritable(path.clone(), error))?;
         }
         Ok(Updated { value, state, set_aside })
@@ -127,37 +128,15 @@ impl State {
     }
 }
 
-/// User and group that the directory belongs to.
-type Owner = (u32, u32);
-
-fn make_directory(directory: &Path) -> io::Result<Owner> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let metadata = fs::metadata(directory)?;
-    Ok((metadata.uid(), metadata.gid()))
-}
-
 /// Waits for whoever has it: nobody has it for longer than a write takes.
-fn lock(directory: &Path, owner: Owner) -> io::Result<File> {
+fn lock(directory: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     let file = file.open(directory.join(LOCK))?;
-    belong(&file, owner)?;
+    keepsake::belong(&file, directory)?;
     flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
-}
-
-/// Root may write what a daemon of another user reads.
-fn belong(file: &File, (user, group): Owner) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    if (metadata.uid(), metadata.gid()) == (user, group) {
-        return Ok(());
-    }
-    match fchown(file, Some(user), Some(group)) {
-        // A directory of somebody else that we may write to: it is his business.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        changed => changed,
-    }
 }
 
 /// It keeps its secrets, and waits for somebody who looks at it.
@@ -166,22 +145,6 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = path.with_added_extension(format!("damaged-{}", since.as_millis()));
     fs::rename(path, &aside)?;
     Ok(aside)
-}
-
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    // Neither a link nor a pipe that nobody writes to.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-    let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut text = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut text)?;
-    Ok(Some(text))
 }
 
 fn parse(text: &[u8], path: &Path) -> Result<State, StateError> {
@@ -195,26 +158,6 @@ fn parse(text: &[u8], path: &Path) -> Result<State, StateError> {
         return Err(damaged());
     }
     written.state().ok_or_else(damaged)
-}
-
-fn write(path: &Path, written: &Written, owner: Owner) -> io::Result<()> {
-    let fresh = path.with_added_extension("new");
-    // What lies there is of a write that was cut off, or of somebody who would lead us elsewhere.
-    match fs::remove_file(&fresh) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    belong(&file, owner)?;
-    let mut file = BufWriter::new(file);
-    serde_json::to_writer(&mut file, written)?;
-    file.flush()?;
-    // Else a power cut may leave an empty file under the name of the old one; or the old one, and the new at Graph.
-    file.get_ref().sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 #[derive(Deserialize)]
@@ -471,11 +414,8 @@ impl FormerRow {
     }
 }
 
-/// It becomes part of a path: nothing that could lead elsewhere.
 fn id(text: String) -> Option<SubscriptionId<'static>> {
-    let is_safe = (1..=128).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    is_safe.then(|| text.into())
+    Some(SubscriptionId::from(text)).filter(SubscriptionId::is_safe_in_path)
 }
 
 fn millis(time: SystemTime) -> u64 {

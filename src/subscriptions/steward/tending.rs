@@ -14,11 +14,10 @@ use super::{
         state::State,
         work::{WorkError, Workshop},
     },
-    around,
     heard::Heard,
     rest::Rest,
 };
-use crate::{error::Chain, moment::rfc3339, telemetry::Sparse};
+use crate::{backoff::jittered, error::Chain, moment::rfc3339, telemetry::Sparse};
 
 /// What the steward knows between two looks.
 pub(super) struct Tending {
@@ -135,7 +134,7 @@ impl Tending {
 
     /// Time until the next look.
     pub(super) fn rest(&mut self, now: SystemTime) -> Duration {
-        let mut rest = around(self.look_every);
+        let mut rest = jittered(self.look_every);
         if let Some(next) = self.next {
             rest = rest.min(next.duration_since(now).unwrap_or_default());
         }

@@ -41,10 +41,7 @@ impl Screen {
     fn managed(&mut self, Managed { name, live, expires_at, trouble, again_at }: &Managed) {
         let is_there = match (live, expires_at) {
             (false, _) => "not there".to_owned(),
-            (true, Some(end)) => match words::end(end.0, self.now) {
-                end if end.starts_with("in ") => format!("ends {end}"),
-                end => end,
-            },
+            (true, Some(end)) => words::ends(end.0, self.now),
             (true, None) => "there".to_owned(),
         };
         let again = again_at.map(|at| at.0.duration_since(self.now).unwrap_or_default());

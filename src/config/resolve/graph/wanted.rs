@@ -67,7 +67,7 @@ impl Resolver<'_> {
         raw.iter().map(lifetime).collect()
     }
 
-    /// Graph makes 45 minutes of what is shorter, and nothing lives longer than 30 days.
+    /// Graph makes 45 minutes of what is shorter. Today nothing lives longer than 30 days; one day something may.
     fn lifetime(&mut self, key: &str, Time(time): Time) -> Duration {
         if !(LIFETIME_MIN..=LIFETIME_MAX).contains(&time) {
             self.problem(key, "expected 45 minutes to 60 days");
