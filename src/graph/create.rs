@@ -15,7 +15,7 @@ use super::{
     error::GraphError,
     operation::Operation,
     pages,
-    resources::is_same_path,
+    resources::{is_same_path, is_same_url},
     subscription::{NewSubscription, Subscription},
 };
 use crate::{backoff::Backoff, deadline::Deadline, notification::id::SubscriptionId};
@@ -95,7 +95,6 @@ fn is_it(
     client_id: &str,
     now: SystemTime,
 ) -> bool {
-    let url = |text: &str| url::Url::parse(text).map_or_else(|_| text.to_owned(), String::from);
     let is_ours = match &listed.application_id {
         Some(app) => client_id.is_empty() || app.eq_ignore_ascii_case(client_id),
         None => true,
@@ -104,7 +103,7 @@ fn is_it(
         && !known.contains(&listed.id)
         && is_same_path(&listed.resource, &new.resource)
         && listed.change_types() == new.change_types()
-        && url(&listed.notification_url) == url(&new.notification_url)
+        && is_same_url(&listed.notification_url, &new.notification_url)
         && listed.include_resource_data.unwrap_or(false) == new.include_resource_data.unwrap_or(false)
         && listed.expiration_date_time > now
 }

@@ -68,6 +68,12 @@ pub fn is_same_path(one: &str, other: &str) -> bool {
     one.trim_start_matches('/').eq_ignore_ascii_case(other.trim_start_matches('/'))
 }
 
+/// Whether two URLs are one, however they are written.
+pub fn is_same_url(one: &str, other: &str) -> bool {
+    let url = |text: &str| url::Url::parse(text).map_or_else(|_| text.to_owned(), String::from);
+    url(one) == url(other)
+}
+
 /// The lifetime to ask for: a little less than the longest that is allowed, because more is refused, and clocks differ.
 ///
 /// The margin is 5 %, but no more than 80 minutes: of the 10,080 minutes that are documented for Outlook only 10,070 are

@@ -21,7 +21,7 @@ pub use self::step::{DeleteReason, Step};
 use super::state::{Form, HEARD_FOR, Kept, Live, Loss, MadeBy, Phase, Standing, State, TouchKind};
 use crate::{
     config::{ClientState, Wanted},
-    graph::subscription::Subscription,
+    graph::{resources::is_same_url, subscription::Subscription},
     notification::id::SubscriptionId,
     secret::Secret,
 };
@@ -289,7 +289,7 @@ impl Question<'_> {
         };
         let may_patch =
             !kept.touch.is_some_and(|touch| touch.kind == TouchKind::Reauthorize && touch.is_fresh(self.now));
-        let is_moved = shown.notification_url != live.notification_url && !is_fresh;
+        let is_moved = !is_same_url(&shown.notification_url, &live.notification_url) && !is_fresh;
         let step = match difference {
             Difference::Other => {
                 let is_taken = |other: &&Kept| other.live().is_some() && other.form.shares_place_with(form);
@@ -336,7 +336,10 @@ impl Question<'_> {
         let fits = |shown: &&Subscription| {
             let carries_data = shown.include_resource_data.unwrap_or_default();
             let encryption = shown.encryption_certificate_id.as_ref().filter(|_| carries_data);
-            shown.lifecycle_notification_url.as_ref() == Some(&form.lifecycle_url)
+            shown
+                .lifecycle_notification_url
+                .as_deref()
+                .is_some_and(|url| is_same_url(url, &form.lifecycle_url))
                 && carries_data == form.encryption.is_some()
                 && encryption.is_none_or(|id| Some(id) == form.encryption.as_ref())
         };
@@ -363,7 +366,7 @@ impl Question<'_> {
             (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),
             (None, Some(_)) => false,
         };
-        let is_here = other.notification_url == form.notification_url;
+        let is_here = is_same_url(&other.notification_url, &form.notification_url);
         is_of_our_app && is_here && form.is_place_of(other) && !self.is_known(&other.id)
     }
 

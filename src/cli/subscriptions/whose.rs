@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::session::Session;
 use crate::{
-    graph::subscription::Subscription,
+    graph::{resources::is_same_url, subscription::Subscription},
     subscriptions::state::{Kept, MadeBy},
 };
 
@@ -36,7 +36,7 @@ impl Whose {
         let url = &subscription.notification_url;
         let public = session.config.server.public_url.as_ref().map(ToString::to_string);
         let wanted = session.workshop.settings.subscriptions.iter().map(|wanted| &wanted.notification_url);
-        match wanted.chain(&public).any(|ours| ours == url) {
+        match wanted.chain(&public).any(|ours| is_same_url(ours, url)) {
             true => Self::Unknown,
             false => Self::Stranger,
         }

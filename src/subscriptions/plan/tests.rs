@@ -161,6 +161,8 @@ fn what_is_as_it_should_be_is_left_alone() {
     // Graph may write it in its own way.
     check(|case| case.actual.subscriptions[0].resource = "Users/1/Messages".to_owned(), &[]);
     check(|case| case.actual.subscriptions[0].change_type = "updated, created".to_owned(), &[]);
+    let url = "https://Hooks.example:443/a";
+    check(|case| case.actual.subscriptions[0].notification_url = url.to_owned(), &[]);
     let plan = Case::settled().question().plan();
     let next = plan.next.expect("a renewal to come");
     assert!(time(NOW + HOUR) <= next && next <= time(NOW + 3 * HOUR), "{next:?}");
@@ -467,6 +469,7 @@ fn doubles_go_and_strangers_stay() {
     };
     check(another(|_| {}), &["delete mail 2"]);
     check(another(|other| other.application_id = None), &["delete mail 2"]);
+    check(another(|other| other.notification_url = "https://HOOKS.example/a".to_owned()), &["delete mail 2"]);
     for change in [
         |other: &mut Subscription| other.notification_url = "https://other.example/".to_owned(),
         |other: &mut Subscription| other.application_id = Some("other".to_owned()),
