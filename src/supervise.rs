@@ -181,6 +181,7 @@ pub async fn serve(loaded: Loaded, source: Source, log: &Logging) -> Result<(), 
         metrics: Arc::clone(&metrics),
         told: managed,
     };
+    steward.announce();
     let admin = Admin {
         management,
         state_in_force: table.revision(),

@@ -104,10 +104,18 @@ impl Steward {
         self.lock.want(false);
     }
 
+    /// Shows what is wanted, so that it can be seen from the start.
+    pub fn announce(&self) {
+        self.rest(Manager::Off);
+    }
+
     /// Somebody else does it, or nobody.
     fn rest(&self, manager: Manager) {
         self.gaps.manage([]);
         self.metrics.managed.manages(false);
+        let wishes = self.wishes.borrow();
+        let wanted = wishes.graph.iter().flat_map(|graph| &graph.subscriptions);
+        self.metrics.managed.ends(wanted.map(|wanted| (wanted.name.clone(), None)).collect());
         self.told.send_replace(Overview::of(manager));
     }
 

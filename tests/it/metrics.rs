@@ -20,7 +20,11 @@ async fn the_page_names_what_a_fresh_daemon_shows_and_nothing_else() {
     // With keys for decryption: each has series of its own.
     let (issuer, files) = (Issuer::open().await, tempfile::tempdir().expect("a directory"));
     let (keys, _) = Recipient::generate("2026-11").table_with_certificate(files.path());
-    let daemon = issuer.trusted(Daemon::configure(), "opened").append(&keys).start().await;
+    // And with a subscription that is wanted.
+    let wanted = "[[subscriptions]]\nname = \"mail\"\nresource = \"/users\"\nchange_types = [\"updated\"]\n\
+                  notification_url = \"https://localhost/\"\n[graph]\nsign_in = \"command\"\ncommand = [\"/bin/true\"]";
+    let configuration = issuer.trusted(Daemon::configure(), "opened").append(&keys).append(wanted);
+    let daemon = configuration.start().await;
     let (status, page) = daemon.get_admin("/metrics").await;
     assert_eq!(status, 200);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
