@@ -129,8 +129,8 @@ impl Steward {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = self.wishes.changed() => return or_for_ever(changed).await,
-                changed = standing.changed() => return or_for_ever(changed).await,
+                changed = self.wishes.changed() => return or_until(changed, stop).await,
+                changed = standing.changed() => return or_until(changed, stop).await,
                 // Nobody acts on it here.
                 () = self.inbox.arrived() => drop(self.inbox.take()),
             }
@@ -195,11 +195,11 @@ impl Steward {
             tokio::select! {
                 () = stop.cancelled() => return Err(Interrupted),
                 changed = self.wishes.changed() => {
-                    or_for_ever(changed).await;
+                    or_until(changed, stop).await;
                     return Err(Interrupted);
                 }
                 changed = standing.changed() => {
-                    or_for_ever(changed).await;
+                    or_until(changed, stop).await;
                     if *standing.borrow_and_update() != Standing::Held {
                         return Err(Interrupted);
                     }
@@ -457,10 +457,10 @@ async fn finish<T>(call: impl Future<Output = T>, stop: &CancellationToken) -> R
     }
 }
 
-/// Nobody will change it any more: it stays as it is.
-async fn or_for_ever(changed: Result<(), watch::error::RecvError>) {
+/// Who would change it is gone: it stays as it is, until the stop.
+async fn or_until(changed: Result<(), watch::error::RecvError>, stop: &CancellationToken) {
     if changed.is_err() {
-        std::future::pending::<()>().await;
+        stop.cancelled().await;
     }
 }
 
