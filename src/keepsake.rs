@@ -1,9 +1,9 @@
 //! Small files in which a part of the daemon outlives a restart: read whole within a bound, replaced whole.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::Path,
 };
 
@@ -43,4 +43,27 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     file.take(bytes_max).read_to_end(&mut text)?;
     Ok(Some(text))
+}
+
+/// User and group that the directory belongs to.
+pub(crate) type Owner = (u32, u32);
+
+/// Makes it, for us alone, unless it is there. Tells whose it is.
+pub(crate) fn make_directory(directory: &Path) -> io::Result<Owner> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let metadata = fs::metadata(directory)?;
+    Ok((metadata.uid(), metadata.gid()))
+}
+
+/// Root may write what a daemon of another user reads.
+pub(crate) fn belong(file: &File, (user, group): Owner) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if (metadata.uid(), metadata.gid()) == (user, group) {
+        return Ok(());
+    }
+    match fchown(file, Some(user), Some(group)) {
+        // A directory of somebody else that we may write to: it is his business.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        changed => changed,
+    }
 }

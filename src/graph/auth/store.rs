@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +10,11 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{super::error::Cause, AuthError};
-use crate::{blocking::off_thread, secret::Secret};
+use crate::{
+    blocking::off_thread,
+    keepsake::{belong, make_directory},
+    secret::Secret,
+};
 
 /// Keeps one refresh token.
 #[derive(Clone, Debug)]
@@ -52,7 +55,7 @@ impl Store {
     pub(super) async fn prepare(&self) -> Result<(), AuthError> {
         let directory = self.directory.clone();
         let tried = off_thread(move || {
-            make(&directory)?;
+            make_directory(&directory)?;
             tempfile::Builder::new().prefix(TRIAL).tempfile_in(&directory).map(drop)
         });
         tried.await.map_err(|error| AuthError::Keep { doing: "keep", source: Cause::new(error) })
@@ -76,18 +79,16 @@ fn read(path: &Path) -> io::Result<Option<Secret>> {
 }
 
 fn write(directory: &Path, token: &str) -> io::Result<()> {
-    make(directory)?;
+    let owner = make_directory(directory)?;
     // Under a name of its own, for a daemon and a command may both have signed in; with mode 0600.
     let mut file = tempfile::Builder::new().prefix(TRIAL).tempfile_in(directory)?;
+    // Root may sign in for a daemon of another user.
+    belong(file.as_file(), owner)?;
     file.write_all(token.as_bytes())?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
     file.persist(directory.join(NAME)).map_err(|failed| failed.error)?;
     fs::File::open(directory)?.sync_all()
-}
-
-fn make(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 const NAME: &str = "refresh-token";
@@ -96,7 +97,7 @@ const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -116,6 +117,18 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&directory), mode(&directory.join(NAME))), (0o700, 0o600));
         assert_eq!(fs::read_dir(&directory).expect("it is there").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_root_writes_belongs_to_whom_the_directory_belongs_to() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let root = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::chown(root.path(), Some(4_711), Some(4_712)).expect("root may");
+        Store::new(root.path()).save(&Secret::new("token".to_owned())).await.expect("it can be written");
+        let kept = fs::metadata(root.path().join(NAME)).expect("it is there");
+        assert_eq!((kept.uid(), kept.gid(), kept.mode() & 0o777), (4_711, 4_712, 0o600));
     }
 
     #[tokio::test]

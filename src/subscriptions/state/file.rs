@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, BufWriter, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -15,7 +15,13 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 
 use super::{Form, Former, Kept, Live, Loss, MadeBy, Owed, Phase, Standing, State, Touch, TouchKind};
-use crate::{config::ChangeType, moment::at, notification::id::SubscriptionId, secret::Secret};
+use crate::{
+    config::ChangeType,
+    keepsake::{Owner, belong, make_directory},
+    moment::at,
+    notification::id::SubscriptionId,
+    secret::Secret,
+};
 
 /// Why the state cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +112,8 @@ impl State {
         if state != before {
             // Higher than whatever stood in a file that is gone.
             let floor = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            state.revision = (before.revision + 1).max(u64::try_from(floor.as_millis()).unwrap_or_default());
+            state.revision =
+                before.revision.saturating_add(1).max(u64::try_from(floor.as_millis()).unwrap_or_default());
             write(&path, &Written::of(&state), owner)
                 .map_err(|error| StateError::Unwritable(path.clone(), error))?;
         }
@@ -127,15 +134,6 @@ impl State {
     }
 }
 
-/// User and group that the directory belongs to.
-type Owner = (u32, u32);
-
-fn make_directory(directory: &Path) -> io::Result<Owner> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let metadata = fs::metadata(directory)?;
-    Ok((metadata.uid(), metadata.gid()))
-}
-
 /// Waits for whoever has it: nobody has it for longer than a write takes.
 fn lock(directory: &Path, owner: Owner) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
@@ -145,19 +143,6 @@ fn lock(directory: &Path, owner: Owner) -> io::Result<File> {
     belong(&file, owner)?;
     flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
-}
-
-/// Root may write what a daemon of another user reads.
-fn belong(file: &File, (user, group): Owner) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    if (metadata.uid(), metadata.gid()) == (user, group) {
-        return Ok(());
-    }
-    match fchown(file, Some(user), Some(group)) {
-        // A directory of somebody else that we may write to: it is his business.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        changed => changed,
-    }
 }
 
 /// It keeps its secrets, and waits for somebody who looks at it.
