@@ -385,9 +385,7 @@ fn another_place_is_taken_before_the_old_one_is_left() {
 #[test]
 fn a_certificate_is_rotated_if_graph_lets_us() {
     let rotation = |case: &mut Case| {
-        for (wanted, id) in [(&mut case.wanted[0], "old")] {
-            wanted.encryption = Some(Encryption { id: id.to_owned(), certificate: String::new() });
-        }
+        case.wanted[0].encryption = Some(Encryption { id: "old".to_owned(), certificate: String::new() });
         let (form, shown) = (Form::of(&case.wanted[0]), shown("1", &case.wanted[0]));
         case.kept().form = form;
         case.actual = Actual::of(vec![shown]);

@@ -170,7 +170,14 @@ impl Model {
                     Err(Refusal::Gone)
                 }
             }
-            other => panic!("no call: {other:?}"),
+            Step::Expect { .. }
+            | Step::Adopt { .. }
+            | Step::Rename { .. }
+            | Step::Believe { .. }
+            | Step::Lose { .. }
+            | Step::Replace { .. }
+            | Step::Drop { .. }
+            | Step::Forget { .. } => panic!("no call: {step:?}"),
         }
     }
 
