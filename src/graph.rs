@@ -107,7 +107,7 @@ impl Graph {
     /// [`GraphError`], [`Gone`](GraphError::Gone) among them.
     pub async fn get(&self, id: &SubscriptionId<'_>) -> Result<Subscription, GraphError> {
         let asked = Asked::about(&self.0, Operation::Get, Method::GET, id, "")?;
-        call::insist(&self.0, &asked).await?.subscription()
+        call::insist(&self.0, &asked).await?.subscription_with(id)
     }
 
     /// Creates one; `known` are the ids that were listed before. Once it is not known what became of a try, there is a
@@ -135,7 +135,7 @@ impl Graph {
     /// [`GraphError`], [`Gone`](GraphError::Gone) among them.
     pub async fn update(&self, id: &SubscriptionId<'_>, change: &Change) -> Result<Subscription, GraphError> {
         let asked = Asked::about(&self.0, Operation::Update, Method::PATCH, id, "")?.with(change)?;
-        call::insist(&self.0, &asked).await?.subscription()
+        call::insist(&self.0, &asked).await?.subscription_with(id)
     }
 
     /// Has Graph go on with one. Never within ten minutes of a renewal, which does the same ("Reduce missing

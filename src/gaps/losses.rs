@@ -137,7 +137,7 @@ impl Losses {
         for nudge in nudges {
             self.heed(nudge);
         }
-        for Lump { event, first_at, last_at, times: _ } in lumps {
+        for Lump { event, client_state: _, first_at, last_at, times: _ } in lumps {
             if let Some(reason) = reason(event) {
                 self.ledger.owe(Gap::new(reason, Some(first_at - REPEATED_FOR), last_at));
             }

@@ -121,6 +121,16 @@ impl Answered {
         let what = "its body is no subscription";
         serde_json::from_slice(&self.body).map_err(|_| GraphError::Answer { what, ids: self.ids.clone() })
     }
+
+    /// The same, if it is the one that was asked about: what is taken for ours may be changed and deleted.
+    pub(super) fn subscription_with(&self, id: &SubscriptionId<'_>) -> Result<Subscription, GraphError> {
+        let shown = self.subscription()?;
+        if *shown.id == **id {
+            Ok(shown)
+        } else {
+            Err(GraphError::Answer { what: "it is about another subscription", ids: self.ids.clone() })
+        }
+    }
 }
 
 impl Inner {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::{Method, Uri};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Inner, base,
@@ -14,10 +14,19 @@ use super::{
 
 #[derive(Deserialize)]
 struct Page {
-    value: Vec<Subscription>,
+    value: Vec<Listed>,
     /// The whole URL of the next one, with a token that is Graph's business.
     #[serde(default, rename = "@odata.nextLink")]
     next: Option<String>,
+}
+
+/// One that cannot be read, with an end in year 1 perhaps, is somebody else's business: it keeps nobody from renewing his
+/// own. One of ours that is lacking is asked for by its id.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Listed {
+    Known(Box<Subscription>),
+    Odd(IgnoredAny),
 }
 
 /// Every page, or an error: who takes half a list for the whole creates the other half again.
@@ -28,7 +37,10 @@ pub(super) async fn list(graph: &Inner) -> Result<Vec<Subscription>, GraphError>
         let asked = Asked::of(Operation::List, Method::GET, url);
         let answered = call::insist(graph, &asked).await?;
         let page = read(&answered)?;
-        all.extend(page.value);
+        all.extend(page.value.into_iter().filter_map(|listed| match listed {
+            Listed::Known(subscription) => Some(*subscription),
+            Listed::Odd(_) => None,
+        }));
         if all.len() > SUBSCRIPTIONS_MAX {
             return Err(unusable("there are too many subscriptions", &answered));
         }
@@ -70,6 +82,18 @@ const SUBSCRIPTIONS_MAX: usize = 50_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_cannot_be_read_does_not_hide_the_others() {
+        let good = r#"{"id":"1","resource":"/users","changeType":"updated","notificationUrl":"https://a.example/",
+            "expirationDateTime":"2026-10-01T11:00:00Z"}"#;
+        let odd_end = good.replace("2026-10-01", "0001-01-01");
+        let odd_id = good.replace(r#""id":"1""#, r#""id":"../1""#);
+        let page = format!(r#"{{"value":[{odd_end},{good},{odd_id},7]}}"#);
+        let page: Page = serde_json::from_str(&page).expect("a page");
+        let known = page.value.iter().filter(|listed| matches!(listed, Listed::Known(_)));
+        assert_eq!((known.count(), page.value.len()), (1, 4));
+    }
 
     #[test]
     fn links_are_followed_to_the_same_list_only() {

@@ -26,7 +26,7 @@ pub struct Nudges {
 #[derive(Debug)]
 pub struct Inbox(Arc<Shared>);
 
-/// Lifecycle items of one subscription that tell the same.
+/// Lifecycle items of one subscription that tell the same, and that the same entry of the table admits.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Nudge {
     /// The subscription.
@@ -48,10 +48,12 @@ pub struct Nudge {
 }
 
 /// Items for which there was no room: of which subscriptions, nobody knows any more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Lump {
     /// What they tell.
     pub event: Event,
+    /// Name of the entry of the table that admits them.
+    pub client_state: Arc<str>,
     /// When the first of them came.
     pub first_at: SystemTime,
     /// When the last of them came.
@@ -63,9 +65,9 @@ pub struct Lump {
 /// All that an inbox held.
 #[derive(Debug, Default)]
 pub struct Mail {
-    /// One for each subscription and event, in no order.
+    /// One for each subscription, event and entry of the table, in no order.
     pub nudges: Vec<Nudge>,
-    /// One for each event, if there were more than there was room for.
+    /// One for each event and entry of the table, if there were more than there was room for.
     pub lumps: Vec<Lump>,
 }
 
@@ -77,7 +79,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    nudges: HashMap<(Arc<str>, Event), Nudge>,
+    /// Who knows the secret of one entry speaks for that one alone: his items are not taken together with those of others.
+    nudges: HashMap<(Arc<str>, Event, Arc<str>), Nudge>,
     lumps: Vec<Lump>,
 }
 
@@ -150,7 +153,8 @@ impl Waiting {
     /// Returns whether there was room for it.
     fn put(&mut self, nudge: &Nudge) -> bool {
         let is_full = self.nudges.len() >= NUDGES_MAX;
-        match self.nudges.entry((Arc::clone(&nudge.subscription_id), nudge.event)) {
+        let key = (Arc::clone(&nudge.subscription_id), nudge.event, Arc::clone(&nudge.client_state));
+        match self.nudges.entry(key) {
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
                 known.last_at = known.last_at.max(nudge.last_at);
@@ -168,13 +172,18 @@ impl Waiting {
         }
     }
 
-    fn lump(&mut self, &Nudge { event, first_at, last_at, times, .. }: &Nudge) {
-        match self.lumps.iter_mut().find(|lump| lump.event == event) {
+    fn lump(&mut self, nudge: &Nudge) {
+        let &Nudge { event, ref client_state, first_at, last_at, times, .. } = nudge;
+        let is_like = |lump: &&mut Lump| lump.event == event && lump.client_state == *client_state;
+        match self.lumps.iter_mut().find(is_like) {
             Some(lump) => {
                 lump.last_at = lump.last_at.max(last_at);
                 lump.times += times;
             }
-            None => self.lumps.push(Lump { event, first_at, last_at, times }),
+            None => {
+                let client_state = Arc::clone(client_state);
+                self.lumps.push(Lump { event, client_state, first_at, last_at, times });
+            }
         }
     }
 }
@@ -223,6 +232,17 @@ mod tests {
             assert_eq!(*missed, expected);
             assert!(inbox.arrived().now_or_never().is_none());
         }
+    }
+
+    #[test]
+    fn items_of_one_entry_do_not_hide_those_of_another() {
+        let nudges = Nudges::new(Metrics::new());
+        let inbox = nudges.inbox();
+        let insider = Nudge { client_state: "insider".into(), ..nudge("a", Event::Missed, 1) };
+        nudges.post(&[insider, nudge("a", Event::Missed, 2)]);
+        let mut entries: Vec<_> = inbox.take().nudges.into_iter().map(|nudge| nudge.client_state).collect();
+        entries.sort_unstable();
+        assert_eq!(entries, ["insider".into(), "mail".into()] as [Arc<str>; 2]);
     }
 
     #[test]

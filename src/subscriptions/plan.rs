@@ -250,11 +250,13 @@ impl Question<'_> {
         }
         let mut remains: Vec<_> = self.standing_in(&kept.form).chain(self.standing_in(form)).collect();
         remains.dedup_by_key(|remain| &remain.id);
+        // Once it is asked for in another form, nobody knows where the remains of the old one would stand.
+        let comes_first = !is_current && !remains.is_empty();
         for remain in remains {
             plan.delete(remain.id.clone(), Some(&kept.name), DeleteReason::Remain);
         }
         let step = if is_current { Step::Create { name: name() } } else { Step::Expect { name: name() } };
-        plan.steps.push(step);
+        plan.steps.extend(Some(step).filter(|_| !comes_first));
     }
 
     fn plan_live(&self, kept: &Kept, live: &Live, form: &Form, plan: &mut Plan) {
@@ -287,8 +289,7 @@ impl Question<'_> {
         } else {
             Difference::between(kept, form)
         };
-        let may_patch =
-            !kept.touch.is_some_and(|touch| touch.kind == TouchKind::Reauthorize && touch.is_fresh(self.now));
+        let may_patch = !kept.touch.is_some_and(|touch| touch.forbids(TouchKind::Patch, self.now));
         let is_moved = !is_same_url(&shown.notification_url, &live.notification_url) && !is_fresh;
         let step = match difference {
             Difference::Other => {
@@ -319,7 +320,7 @@ impl Question<'_> {
             Some(TouchKind::Reauthorize) => return Some(Step::Reauthorize { name, id }),
             None => {}
         }
-        let allowed = kept.touch.filter(|_| !may_patch).map(|touch| touch.at + super::state::TOUCH_EVERY);
+        let allowed = kept.touch.filter(|_| !may_patch).map(|touch| touch.ends());
         plan.wake(allowed.map_or(due, |allowed| allowed.max(due)));
         None
     }

@@ -73,6 +73,31 @@ impl Settlement<'_> {
         }
     }
 
+    /// The same for a call, unless the other kind of call that gives a fresh token was made since the plan was: daemon and
+    /// command line work at one time. Returns whether the call may be made.
+    pub fn may_begin(&self, state: &mut State, step: &Step) -> bool {
+        let kind = match step {
+            Step::Renew { .. } | Step::Move { .. } | Step::Rotate { .. } => Some(TouchKind::Patch),
+            Step::Reauthorize { .. } => Some(TouchKind::Reauthorize),
+            Step::Expect { .. }
+            | Step::Adopt { .. }
+            | Step::Rename { .. }
+            | Step::Believe { .. }
+            | Step::Lose { .. }
+            | Step::Replace { .. }
+            | Step::Drop { .. }
+            | Step::Forget { .. }
+            | Step::Delete { .. }
+            | Step::Create { .. } => None,
+        };
+        let touch = step.name().and_then(|name| state.named(name)).and_then(|kept| kept.touch);
+        if kind.zip(touch).is_some_and(|(kind, touch)| touch.forbids(kind, self.now)) {
+            return false;
+        }
+        self.begin(state, step);
+        true
+    }
+
     /// Graph has answered the call of this step, with a subscription where it shows one.
     pub fn finish(&self, state: &mut State, step: &Step, shown: Option<&Subscription>) {
         if let Step::Delete { id, .. } = step {
@@ -94,7 +119,8 @@ impl Settlement<'_> {
             kept.is_now(shown, self.now);
         }
         if let Some(touch) = kept.touch.as_mut() {
-            touch.is_done = true;
+            // It may have been tried for minutes.
+            (touch.is_done, touch.at) = (true, self.now);
         }
     }
 

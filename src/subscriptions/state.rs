@@ -333,12 +333,29 @@ impl Touch {
     pub fn is_fresh(&self, now: SystemTime) -> bool {
         // A clock that was set back makes nothing fresh for long.
         let age = now.duration_since(self.at).unwrap_or_else(|error| error.duration());
-        age < TOUCH_EVERY
+        age < self.lasts()
+    }
+
+    /// Whether a call of this kind would do harm now.
+    pub fn forbids(&self, kind: TouchKind, now: SystemTime) -> bool {
+        self.kind != kind && self.is_fresh(now)
+    }
+
+    /// From when on it is not fresh any more.
+    pub fn ends(&self) -> SystemTime {
+        self.at + self.lasts()
+    }
+
+    /// What is not done may have been tried again and again after it began.
+    fn lasts(&self) -> Duration {
+        if self.is_done { TOUCH_EVERY } else { TOUCH_EVERY + TRIED_FOR }
     }
 }
 
 /// Time between a PATCH and a POST reauthorize of one subscription.
 pub const TOUCH_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Longer than a call to Graph is tried.
+const TRIED_FOR: Duration = Duration::from_secs(10 * 60);
 /// What is gone may still be heard of: Graph repeats for up to four hours ("Receive change notifications through
 /// webhooks", <https://learn.microsoft.com/graph/change-notifications-delivery-webhooks>); and a little more.
 pub const HEARD_FOR: Duration = Duration::from_secs(4 * 3600 + 15 * 60);

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 pub use self::overview::{Manager, Overview, Row};
-use self::tending::Tending;
+use self::{heard::Heard, tending::Tending};
 use super::{
     nudge::Inbox,
     plan::{Actual, Plan, Seen, Step},
@@ -84,6 +84,8 @@ impl Steward {
     /// Works until `stop`. A call that is under way then is given a moment to end.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut standing = self.lock.standing();
+        // What Graph has said is still to be answered after a reload.
+        let mut heard = Heard::default();
         while !stop.is_cancelled() {
             let Wishes { graph, table } = self.wishes.borrow_and_update().clone();
             let settings = graph.filter(|graph| graph.manage);
@@ -93,7 +95,9 @@ impl Steward {
                 Some(settings) if held => {
                     info!(subscriptions = settings.subscriptions.len(), "this daemon manages subscriptions");
                     self.metrics.managed.manages(true);
-                    self.manage(settings, table, &mut standing, &stop).await;
+                    let mut tending = Tending::new(settings.look_every, heard);
+                    self.manage(settings, table, &mut tending, &mut standing, &stop).await;
+                    heard = tending.heard;
                     self.rest(Manager::Standby);
                 }
                 Some(_) => self.idle(Manager::Standby, &mut standing, &stop).await,
@@ -142,19 +146,19 @@ impl Steward {
         &mut self,
         settings: Arc<config::Graph>,
         table: Arc<[ClientState]>,
+        tending: &mut Tending,
         standing: &mut watch::Receiver<Standing>,
         stop: &CancellationToken,
     ) {
-        let mut tending = Tending::new(settings.look_every);
         let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
         let graph = loop {
             match Graph::new(&settings, Arc::clone(&self.metrics)).await {
                 Ok(graph) => break graph,
                 Err(error) => {
                     tending.could_not_look(&error.into());
-                    self.tell(&settings, &tending);
+                    self.tell(&settings, tending);
                     let pause = Deadline::after(backoff.next_pause());
-                    if self.wait(pause, &mut tending, standing, stop).await.is_err() {
+                    if self.wait(pause, pause, tending, standing, stop).await.is_err() {
                         return;
                     }
                 }
@@ -162,34 +166,38 @@ impl Steward {
         };
         let shop = Workshop { graph, settings, table };
         loop {
-            let rest = match self.tend(&shop, &mut tending, standing, stop).await {
+            let (rest, floor) = match self.tend(&shop, tending, standing, stop).await {
                 Ok(Ok(())) => {
                     backoff.reset();
-                    tending.rest(SystemTime::now())
+                    // Whoever calls us often is not asked as often.
+                    (tending.rest(SystemTime::now()), LOOKS_APART)
                 }
                 Ok(Err(error)) => {
                     tending.could_not_look(&error);
-                    backoff.next_pause().max(error.retry_after().unwrap_or_default().min(PAUSE_GIVEN_MAX))
+                    let given = error.retry_after().unwrap_or_default().min(PAUSE_GIVEN_MAX);
+                    let rest = backoff.next_pause().max(given);
+                    // Nobody who calls us makes it succeed any sooner.
+                    (rest, rest)
                 }
                 Err(Interrupted) => return,
             };
-            self.tell(&shop.settings, &tending);
-            if self.wait(Deadline::after(rest), &mut tending, standing, stop).await.is_err() {
+            self.tell(&shop.settings, tending);
+            let (until, floor) = (Deadline::after(rest), Deadline::after(floor));
+            if self.wait(until, floor, tending, standing, stop).await.is_err() {
                 return;
             }
         }
     }
 
-    /// Waits, or until there is something to do.
+    /// Waits, or until there is something to do; but not less than until `floor`.
     async fn wait(
         &mut self,
         until: Deadline,
+        floor: Deadline,
         tending: &mut Tending,
         standing: &mut watch::Receiver<Standing>,
         stop: &CancellationToken,
     ) -> Result<(), Interrupted> {
-        // Whoever calls us often is not asked as often.
-        let floor = Deadline::after(LOOKS_APART);
         let mut until = until;
         loop {
             tokio::select! {
@@ -205,7 +213,7 @@ impl Steward {
                     }
                 }
                 () = until.passed() => return Ok(()),
-                () = self.inbox.arrived() => {
+                () = self.inbox.arrived(), if tending.knows_state => {
                     if tending.hear(self.inbox.take(), SystemTime::now()) {
                         until = floor;
                     }
@@ -222,7 +230,6 @@ impl Steward {
         standing: &watch::Receiver<Standing>,
         stop: &CancellationToken,
     ) -> Result<Result<(), WorkError>, Interrupted> {
-        tending.hear(self.inbox.take(), SystemTime::now());
         let looked = stop.run_until_cancelled(self.look(shop, tending)).await.ok_or(Interrupted)?;
         let mut actual = match looked {
             Ok(actual) => actual,
@@ -270,9 +277,6 @@ impl Steward {
     }
 
     async fn look(&self, shop: &Workshop, tending: &mut Tending) -> Result<Arc<Actual>, WorkError> {
-        if tending.policy.is_none() {
-            tending.policy = Some(shop.policy().await?);
-        }
         // A damaged file is set aside by it.
         let opened = shop.settle(&[], &Arc::default()).await?;
         if let Some(aside) = opened.set_aside {
@@ -283,7 +287,13 @@ impl Steward {
             );
         }
         tending.state = opened.state;
+        tending.knows_state = true;
         let now = SystemTime::now();
+        // Whose it is, the state tells.
+        tending.hear(self.inbox.take(), now);
+        if tending.policy.is_none() {
+            tending.policy = Some(shop.policy().await?);
+        }
         let policy = tending.policy.as_ref().expect("there is one by now");
         let mut actual = shop.look(&tending.state, &tending.heard.calls(now), policy, now).await?;
         let kept = tending.state.kept.iter().filter_map(Kept::live).map(|live| &live.id);

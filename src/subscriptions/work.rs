@@ -3,6 +3,7 @@
 //! Daemon and command line work with it alike. Whoever calls decides when, and how often.
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -202,9 +203,12 @@ impl Workshop {
     pub async fn call(&self, step: &Step, actual: &mut Arc<Actual>) -> Result<State, WorkError> {
         let begun = {
             let step = step.clone();
-            self.change(actual, move |settlement, state| settlement.begin(state, &step)).await?
+            self.change(actual, move |settlement, state| settlement.may_begin(state, &step)).await?
         };
-        let known = actual.subscriptions.iter().map(|shown| shown.id.clone()).collect();
+        if !begun.value {
+            return Err(WorkError::Outdated);
+        }
+        let known = known(actual, &begun.state);
         let call = self.prepare(step, &begun.state, SystemTime::now()).ok_or(WorkError::Outdated)?;
         let answer = match &call {
             Call::Create(new) => self.graph.create(new, &known).await.map(Some),
@@ -337,6 +341,14 @@ impl Workshop {
     }
 }
 
+/// Ids of what surely is none that a create makes: lists may still show what was deleted a moment ago.
+fn known(actual: &Actual, state: &State) -> HashSet<SubscriptionId<'static>> {
+    let kept = state.kept.iter().filter_map(Kept::live).map(|live| &live.id);
+    let former = state.former.iter().map(|former| &former.id);
+    let shown = actual.subscriptions.iter().map(|shown| &shown.id);
+    shown.chain(&actual.gone).chain(kept).chain(former).cloned().collect()
+}
+
 /// Notes in the state of this directory that consumers have been told of all that was owed for this name.
 ///
 /// # Errors
@@ -359,4 +371,26 @@ pub fn make_secret() -> Secret {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).expect("the system's generator of random numbers never fails once it has begun");
     Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscriptions::state::{Former, Standing};
+
+    #[test]
+    fn what_was_deleted_is_never_taken_for_what_is_made() {
+        let id = |id: &str| SubscriptionId::from(id.to_owned());
+        let mut actual = Actual::default();
+        actual.lose(&id("gone"));
+        let former = Former {
+            id: id("former"),
+            name: "mail".to_owned(),
+            entry: "mail".to_owned(),
+            client_state: Secret::new("secret".to_owned()),
+            standing: Standing::Doomed,
+        };
+        let state = State { former: vec![former], ..State::default() };
+        assert_eq!(known(&actual, &state), HashSet::from([id("gone"), id("former")]));
+    }
 }

@@ -87,18 +87,18 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         );
     }
     let known: HashSet<_> = session.list().await?.into_iter().map(|one| one.id).collect();
-    let (client_state, revision) = session.expect(&wanted, made_by).await?;
+    let Expected { client_state, revision, before } = session.expect(&wanted, made_by).await?;
     if wanted.client_state.is_none()
         && !no_wait
         && let Err(error) = force::wait(&place, revision).await
     {
-        session.take_back(&wanted.name).await?;
+        session.take_back(&wanted.name, before).await?;
         return Err(error.into());
     }
     let new = session.new_subscription(&wanted, made_by, client_state.clone());
     let made = match session.workshop.graph.create(&new, &known).await {
         Ok(made) => made,
-        Err(error) => return Err(session.failed(&wanted.name, error).await?),
+        Err(error) => return Err(session.failed(&wanted.name, before, error).await?),
     };
     let state = session.record(&wanted.name, &made).await?;
     let session = Session { state, ..session };
@@ -124,6 +124,15 @@ fn tell(session: &Session, made: &Subscription, client_state: Option<&Secret>) -
     Ok(())
 }
 
+/// What the first notification will be judged by.
+struct Expected {
+    client_state: Secret,
+    /// The version of the state that has it.
+    revision: u64,
+    /// What was known under this name before.
+    before: Option<Kept>,
+}
+
 impl Session {
     fn new_subscription(&self, wanted: &Wanted, made_by: MadeBy, client_state: Secret) -> NewSubscription {
         let kept = Kept::pending(wanted.name.clone(), made_by, Form::of(wanted), client_state, self.now);
@@ -136,33 +145,39 @@ impl Session {
         said.is_ok_and(|said| said.is_some_and(|management| management.is_manager()))
     }
 
-    /// Saves what the first notification will be judged by; returns the clientState, and the version of the state that has it.
-    async fn expect(&self, wanted: &Wanted, made_by: MadeBy) -> anyhow::Result<(Secret, u64)> {
+    /// Saves what the first notification will be judged by; returns the clientState, the version of the state
+    /// that has it, and what was there before.
+    async fn expect(&self, wanted: &Wanted, made_by: MadeBy) -> anyhow::Result<Expected> {
         let table = &self.config.client_states;
         let configured = wanted.client_state.as_ref().and_then(|name| {
             table.iter().find(|entry| entry.name == *name).map(|entry| entry.secret.clone())
         });
         let fresh = configured.clone().unwrap_or_else(make_secret);
         let (name, form, now) = (wanted.name.clone(), Form::of(wanted), self.now);
-        let expected = move |state: &mut State| match state.named_mut(&name) {
-            Some(kept) if kept.live().is_some() => None,
-            // A try before this one was cut off: what it may have made carries this clientState.
-            Some(kept) if kept.form == form && configured.is_none() => Some(kept.client_state.clone()),
-            Some(kept) => {
-                *kept = Kept::pending(name, made_by, form, fresh.clone(), now);
-                Some(fresh)
-            }
-            None => {
-                state.kept.push(Kept::pending(name, made_by, form, fresh.clone(), now));
-                Some(fresh)
-            }
+        let expected = move |state: &mut State| {
+            let before = state.named(&name).cloned();
+            let client_state = match state.named_mut(&name) {
+                Some(kept) if kept.live().is_some() => None,
+                // A try before this one was cut off: what it may have made carries this clientState.
+                Some(kept) if kept.form == form && configured.is_none() => Some(kept.client_state.clone()),
+                Some(kept) => {
+                    let owed = std::mem::take(&mut kept.owed);
+                    *kept = Kept { owed, ..Kept::pending(name, made_by, form, fresh.clone(), now) };
+                    Some(fresh)
+                }
+                None => {
+                    state.kept.push(Kept::pending(name, made_by, form, fresh.clone(), now));
+                    Some(fresh)
+                }
+            };
+            (client_state, before)
         };
-        let (client_state, state) = self.update(expected).await?;
+        let ((client_state, before), state) = self.update(expected).await?;
         let client_state = client_state.with_context(|| {
             let name = &wanted.name;
             format!("there is {name} already: see `graphhook subscriptions get {name}`")
         })?;
-        Ok((client_state, state.revision))
+        Ok(Expected { client_state, revision: state.revision, before })
     }
 
     /// Graph has it.
@@ -177,24 +192,33 @@ impl Session {
     }
 
     /// What is to be told of an error; the state keeps what Graph may have made.
-    async fn failed(&self, name: &str, error: GraphError) -> anyhow::Result<anyhow::Error> {
+    async fn failed(
+        &self,
+        name: &str,
+        before: Option<Kept>,
+        error: GraphError,
+    ) -> anyhow::Result<anyhow::Error> {
         let may_be_made = matches!(
             error,
             GraphError::Uncertain { .. } | GraphError::Unanswered { .. } | GraphError::Answer { .. }
         );
         if may_be_made {
-            note("what it may have made is believed: the next `create` or `apply` finds it");
+            note("what it may have made is believed: the next `apply` finds it");
         } else {
-            self.take_back(name).await?;
+            self.take_back(name, before).await?;
         }
         Ok(explained(error))
     }
 
-    /// Nothing was made.
-    async fn take_back(&self, name: &str) -> anyhow::Result<()> {
+    /// Nothing was made by this try. What was made by one before it, or is owed to consumers since, is still believed and
+    /// owed.
+    async fn take_back(&self, name: &str, before: Option<Kept>) -> anyhow::Result<()> {
         let name = name.to_owned();
         let change = move |state: &mut State| {
-            state.kept.retain(|kept| kept.name != name || kept.live().is_some());
+            if state.named(&name).is_some_and(|kept| kept.live().is_none()) {
+                state.kept.retain(|kept| kept.name != name);
+                state.kept.extend(before);
+            }
         };
         self.update(change).await.map(drop)
     }

@@ -7,17 +7,17 @@ use super::session::{Named, Session};
 use crate::{
     cli::words,
     graph::subscription::Subscription,
-    subscriptions::state::{TOUCH_EVERY, Touch, TouchKind},
+    subscriptions::state::{Touch, TouchKind},
 };
 
 /// Refuses the call when the other one was made a short while ago.
 pub(super) fn allow(named: &Named, kind: TouchKind, force: bool, now: SystemTime) -> anyhow::Result<()> {
     let touch = named.kept.as_ref().and_then(|kept| kept.touch);
-    let Some(touch) = touch.filter(|touch| touch.kind != kind && touch.is_fresh(now) && !force) else {
+    let Some(touch) = touch.filter(|touch| touch.forbids(kind, now) && !force) else {
         return Ok(());
     };
     let (ago, other) = (now.duration_since(touch.at).unwrap_or_default(), call(touch.kind));
-    let wait = TOUCH_EVERY.saturating_sub(ago);
+    let wait = touch.ends().duration_since(now).unwrap_or_default();
     anyhow::bail!(
         "{} had a {other} {} ago, and a {} within ten minutes may leave it inconsistent: wait for {}, or say --force",
         named.called(),

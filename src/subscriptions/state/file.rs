@@ -107,7 +107,8 @@ impl State {
         if state != before {
             // Higher than whatever stood in a file that is gone.
             let floor = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            state.revision = (before.revision + 1).max(u64::try_from(floor.as_millis()).unwrap_or_default());
+            state.revision =
+                before.revision.saturating_add(1).max(u64::try_from(floor.as_millis()).unwrap_or_default());
             keepsake::replace(&path, &Written::of(&state))
                 .map_err(|error| StateError::Unwritable(path.clone(), error))?;
         }

@@ -24,6 +24,8 @@ pub(super) struct Tending {
     look_every: Duration,
     /// Rules, once somebody could sign in.
     pub(super) policy: Option<Policy>,
+    /// The state was read.
+    pub(super) knows_state: bool,
     /// The state as it was last.
     pub(super) state: State,
     pub(super) heard: Heard,
@@ -41,12 +43,13 @@ pub(super) struct Tending {
 }
 
 impl Tending {
-    pub(super) fn new(look_every: Duration) -> Self {
+    pub(super) fn new(look_every: Duration, heard: Heard) -> Self {
         Self {
             look_every,
             policy: None,
+            knows_state: false,
             state: State::default(),
-            heard: Heard::default(),
+            heard,
             rests: HashMap::new(),
             strangers: 0,
             next: None,
