@@ -133,8 +133,8 @@ impl Steward {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = self.wishes.changed() => return or_until(changed, stop).await,
-                changed = standing.changed() => return or_until(changed, stop).await,
+                () = changed(&mut self.wishes) => return,
+                () = changed(standing) => return,
                 // Nobody acts on it here.
                 () = self.inbox.arrived() => drop(self.inbox.take()),
             }
@@ -202,12 +202,8 @@ impl Steward {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Err(Interrupted),
-                changed = self.wishes.changed() => {
-                    or_until(changed, stop).await;
-                    return Err(Interrupted);
-                }
-                changed = standing.changed() => {
-                    or_until(changed, stop).await;
+                () = changed(&mut self.wishes) => return Err(Interrupted),
+                () = changed(standing) => {
                     if *standing.borrow_and_update() != Standing::Held {
                         return Err(Interrupted);
                     }
@@ -467,10 +463,11 @@ async fn finish<T>(call: impl Future<Output = T>, stop: &CancellationToken) -> R
     }
 }
 
-/// Who would change it is gone: it stays as it is, until the stop.
-async fn or_until(changed: Result<(), watch::error::RecvError>, stop: &CancellationToken) {
-    if changed.is_err() {
-        stop.cancelled().await;
+/// Until it changes. When nobody can change it any more it stays as it is: this never ends then, and what is waited for
+/// beside it, the stop above all, is still heard.
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -487,3 +484,34 @@ const IN_FORCE_WITHIN: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(3);
 /// Plans that may follow from one look. A subscription that is replaced takes five.
 const ROUNDS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the daemon is told by ends before it, when the daemon stops.
+    #[tokio::test]
+    async fn the_stop_is_heard_although_nobody_can_change_anything_any_more() {
+        // Of what is ready at once, select takes any.
+        for _ in 0..64 {
+            let (sender, mut receiver) = watch::channel(0);
+            drop(sender);
+            let stop = CancellationToken::new();
+            let waiting = async {
+                tokio::select! {
+                    () = stop.cancelled() => true,
+                    () = changed(&mut receiver) => false,
+                }
+            };
+            let (is_stopped, ()) = tokio::join!(waiting, async { stop.cancel() });
+            assert!(is_stopped);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_heard() {
+        let (sender, mut receiver) = watch::channel(0);
+        sender.send_replace(1);
+        changed(&mut receiver).await;
+    }
+}

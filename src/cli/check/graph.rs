@@ -129,7 +129,15 @@ fn signed_in(claims: &TokenClaims) -> Finding {
 
 fn failed(check: Check, what: &str, error: &GraphError) -> Finding {
     let words = format!("{what}{}", words::plain(&Chain(error).to_string()));
-    Finding::failed(check, words, advice(error).unwrap_or_else(|| "see docs/graph.md".to_owned()))
+    let advice = match error {
+        // Others are sent here.
+        GraphError::SignIn(_) => Some(
+            "look at graph.tenant, graph.client_id, the secret, key or user, and graph.login_url and ca_file if they are set; see docs/graph.md"
+                .to_owned(),
+        ),
+        error => advice(error),
+    };
+    Finding::failed(check, words, advice.unwrap_or_else(|| "see docs/graph.md".to_owned()))
 }
 
 const MEND: &str = "run check as the daemon's user, or mend the directory";

@@ -9,10 +9,11 @@ pub(super) fn secrets(table: &[ClientState]) -> Vec<Finding> {
     let mut findings: Vec<_> = table.iter().flat_map(of_entry).collect();
     findings.extend(wide_beside_narrow(table));
     let names: Vec<&str> = table.iter().map(|entry| entry.name.as_str()).collect();
-    findings.push(Finding::ok(
-        Check::ClientStates,
-        format!("{} in the table: {}", table.len(), names.join(", ")),
-    ));
+    let words = match names.as_slice() {
+        [] => "none in the table: graphhook makes its own".to_owned(),
+        names => format!("{} in the table: {}", names.len(), names.join(", ")),
+    };
+    findings.push(Finding::ok(Check::ClientStates, words));
     findings
 }
 
@@ -80,6 +81,7 @@ mod tests {
     fn odd_secrets_are_told_of_and_never_quoted() {
         let good = "4f1c9ad07be25836";
         check(&[entry("mail", good, &[])], &[]);
+        assert!(format!("{:?}", secrets(&[])).contains("none in the table: graphhook makes its own"));
         check(&[entry("mail", "4f1c9ad07be25836\n", &[])], &["mail: white space at an end"]);
         check(&[entry("mail", " 4f1c9ad07be25836", &[])], &["white space"]);
         check(&[entry("mail", "4f1c9ad0\t7be25836", &[])], &["control characters"]);

@@ -234,6 +234,10 @@ impl Screen {
                 Ok(_) | Err(_) => {}
             }
         }
+        // Its end is still to come, or not known: Graph has said that it is over.
+        if *ended && facts.is_empty() {
+            facts.push("no longer there".to_owned());
+        }
         if let Some(last) = last_at.filter(|_| *silent) {
             facts.push(format!("silent for {}", self.ago(last)));
         }

@@ -7,6 +7,7 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     Manner,
@@ -64,6 +65,10 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
     session.retire(&named, Standing::Gone { at: SystemTime::now() }).await?;
     let was_there = match deleted {
         Deleted::Now => true,
+        // Ids are UUIDs: a name that is mistyped is no subscription that has ended.
+        Deleted::WasGone if named.kept.is_none() && Uuid::parse_str(&named.id).is_err() => {
+            anyhow::bail!("no subscription has this name or id: see `graphhook subscriptions list`")
+        }
         Deleted::WasGone => false,
     };
     if is_wanted {

@@ -32,8 +32,8 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) const HELP: &str = "\
 ASKED FOR is the lifetime that graphhook asks for: a little less than the
-longest, or what graph.lifetimes says (marked by \"*\"). It needs no
-configuration.
+longest, or what graph.lifetimes says (marked by \"*\"). \"?\" is not known here:
+see Microsoft's page of the resource. It needs no configuration.
 
 Examples:
   graphhook subscriptions resources

@@ -71,4 +71,6 @@ async fn an_end_is_asked_for_and_remembered() {
     assert!(state["former"][0]["gone_at"].is_u64(), "what it sent may still come: {state}");
     let said = place.run(&["delete", &id, "--yes", "--json"]).await.json();
     assert_eq!(said["deleted"]["was_there"], false);
+    let said = place.run(&["delete", "slaes", "--yes"]).await;
+    assert!(said.bad(1).contains("no subscription has this name or id"), "{}", said.err);
 }

@@ -124,6 +124,17 @@ fn a_bad_night_says_what_is_wrong() {
 }
 
 #[test]
+fn what_graph_has_removed_before_its_end_says_so() {
+    let mut answer = ordinary();
+    answer["subscriptions"] = json!({ "seen": 2, "silent": 0, "ending": 0, "ended": 2, "troubled": 2, "list": [
+        { "id": "a", "client_state": "mail", "ended": true, "expires_at": "2026-11-29T03:00:00Z" },
+        { "id": "b", "ended": true },
+    ] });
+    let text = shown(&answer);
+    assert!(text.contains("a (mail): no longer there\n") && text.contains("b: no longer there\n"), "{text}");
+}
+
+#[test]
 fn resource_data_has_its_keys() {
     let mut answer = ordinary();
     answer["rich"] = json!({
