@@ -12,6 +12,7 @@ mod sighting;
 mod tidings;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -153,6 +154,11 @@ impl Sightings {
         book.adopt(table.iter().map(|state| (state.name.as_str(), state.silent_after)));
         // Under the lock, so that a look of before shows none of what is gone.
         self.metrics.client_states.adopt(table.iter().map(|state| state.name.as_str()));
+    }
+
+    /// In the place of these subscriptions there are others: their silence and their end are as they should be.
+    pub fn succeed(&self, ids: HashSet<String>) {
+        self.book().succeed(ids);
     }
 
     /// Notes what a request brings.

@@ -1,7 +1,7 @@
 //! All subscriptions that were seen, within a bound. Pure.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -19,6 +19,8 @@ pub(super) struct Book {
     sightings: HashMap<Arc<str>, Sighting>,
     /// The table of secrets, as far as it matters here.
     entries: HashMap<Arc<str>, Entry>,
+    /// Those in whose place there is another: what still comes of them says nothing.
+    succeeded: HashSet<String>,
     /// Whether there is something that is not saved.
     pub(super) has_news: bool,
 }
@@ -105,6 +107,11 @@ impl Book {
         self.has_news |= self.sightings.len() < before;
     }
 
+    /// In the place of these there are others: nobody waits for them, and their end is none.
+    pub(super) fn succeed(&mut self, ids: HashSet<String>) {
+        self.succeeded = ids;
+    }
+
     /// Notes a genuine item. Returns how many subscriptions had to go for a new one.
     pub(super) fn note(&mut self, id: &str, client_state: &Arc<str>, sign: Sign<'_>, now: Moment) -> usize {
         self.has_news = true;
@@ -160,9 +167,10 @@ impl Book {
         }
         let before = self.sightings.len();
         // A request that began before a reload may bring what no entry admits any more.
-        let entries = &self.entries;
-        self.sightings.retain(|_, sighting| {
-            !sighting.is_forgotten(now) && entries.contains_key(&sighting.client_state)
+        let (entries, succeeded) = (&self.entries, &self.succeeded);
+        self.sightings.retain(|id, sighting| {
+            let is_over = sighting.is_forgotten(now) || succeeded.contains(&**id);
+            !is_over && entries.contains_key(&sighting.client_state)
         });
         self.has_news |= self.sightings.len() < before;
         for (id, sighting) in &mut self.sightings {
@@ -191,7 +199,7 @@ impl Book {
     pub(super) fn survey(&self, now: Moment, many: usize) -> Survey {
         let (mut census, mut troubled) = (Census::default(), 0);
         let mut candidates = Vec::with_capacity(self.sightings.len());
-        for (id, sighting) in &self.sightings {
+        for (id, sighting) in self.sightings.iter().filter(|(id, _)| !self.succeeded.contains(&***id)) {
             let standing = sighting.standing(now, self.silent_after(sighting));
             census.count(sighting, standing);
             troubled += u64::from(standing.is_troubled());
@@ -308,6 +316,22 @@ mod tests {
         let mut words: Vec<_> = changes.iter().map(|change| (&*change.id, change.what)).collect();
         words.sort_unstable_by_key(|(id, _)| *id);
         words
+    }
+
+    #[test]
+    fn nobody_waits_for_what_has_a_successor() {
+        let (mut book, mail) = (book(&[("mail", Some(10))]), "mail".into());
+        book.note("old", &mail, CHANGE, at(0));
+        book.note("new", &mail, CHANGE, at(5));
+        book.succeed(HashSet::from(["old".to_owned()]));
+        assert_eq!(book.look(at(12)), []);
+        // What Graph repeats of it changes nothing.
+        book.note("old", &mail, Sign { kind: SignKind::Removed, ..CHANGE }, at(13));
+        let survey = book.survey(at(14), 9);
+        assert_eq!((survey.census.seen, survey.troubled, survey.listed.len()), (1, 0, 1));
+        assert_eq!(book.look(at(14)), []);
+        assert_eq!(book.known("old"), None);
+        assert_eq!(words(&book.look(at(16))), [("new", What::Silent)]);
     }
 
     #[test]

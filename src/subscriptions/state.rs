@@ -7,7 +7,10 @@ pub mod file;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     config::{ChangeType, ClientState, Wanted},
@@ -194,6 +197,18 @@ pub enum Standing {
 }
 
 impl State {
+    /// Those that are gone and in whose place there is another, once consumers have been told of the gap between them.
+    pub fn succeeded(&self) -> HashSet<String> {
+        let has_successor = |former: &&Former| {
+            let is_gone = matches!(former.standing, Standing::Gone { .. });
+            let is_owed = |kept: &Kept| kept.owed.iter().any(|owed| owed.id.as_ref() == Some(&former.id));
+            is_gone
+                && self.named(&former.name).is_some_and(|kept| kept.live().is_some())
+                && !self.kept.iter().any(is_owed)
+        };
+        self.former.iter().filter(has_successor).map(|former| former.id.to_string()).collect()
+    }
+
     /// The subscription of this name.
     pub fn named(&self, name: &str) -> Option<&Kept> {
         self.kept.iter().find(|kept| kept.name == name)

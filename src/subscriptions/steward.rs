@@ -116,6 +116,7 @@ impl Steward {
     /// Somebody else does it, or nobody.
     fn rest(&self, manager: Manager) {
         self.gaps.manage([]);
+        self.sightings.succeed(HashSet::new());
         self.metrics.managed.manages(false);
         let wishes = self.wishes.borrow();
         let wanted = wishes.graph.iter().flat_map(|graph| &graph.subscriptions);
@@ -442,6 +443,7 @@ impl Steward {
         let live = |kept: &Kept| kept.live().map(|live| live.id.to_string());
         let ours = tending.state.kept.iter().filter(|kept| kept.made_by == MadeBy::Wanted);
         self.gaps.manage(ours.filter_map(live));
+        self.sightings.succeed(tending.state.succeeded());
         let ends: BTreeMap<String, Option<SystemTime>> = settings
             .subscriptions
             .iter()

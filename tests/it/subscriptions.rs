@@ -133,10 +133,18 @@ impl Place {
 
 /// What `/status` tells of the management.
 pub(super) async fn management(daemon: &Daemon) -> Value {
+    status(daemon).await["management"].clone()
+}
+
+/// What it tells of those from which items came.
+async fn sightings(daemon: &Daemon) -> Value {
+    status(daemon).await["subscriptions"].clone()
+}
+
+async fn status(daemon: &Daemon) -> Value {
     let (status, text) = daemon.get_admin("/status").await;
     assert_eq!(status, 200, "{text}");
-    let status: Value = serde_json::from_str(&text).expect("JSON");
-    status["management"].clone()
+    serde_json::from_str(&text).expect("JSON")
 }
 
 pub(super) async fn queue(daemon: &Daemon) -> Queue {
@@ -146,6 +154,7 @@ pub(super) async fn queue(daemon: &Daemon) -> Queue {
 async fn stopped(daemon: &Daemon) {
     daemon.signal("TERM");
     assert_eq!(daemon.wait_exit().await.code(), Some(0), "{}", daemon.log());
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
 }
 
 /// A look comes every ten seconds.
@@ -345,5 +354,10 @@ async fn a_removal_that_graph_tells_is_mended_at_once() {
     let gap = messages.iter().find(|message| message.kind == "gap").expect("a gap");
     assert_eq!(gap.json()["reason"], "subscription_removed");
     assert_eq!(gap.json()["newSubscriptionId"], *place.all()[0].id);
+    // It has a successor: its end is nobody's trouble.
+    eventually_within(LONG, "nothing that has ended", async || {
+        (sightings(&daemon).await["ended"] == 0).then_some(())
+    })
+    .await;
     stopped(&daemon).await;
 }
