@@ -32,7 +32,7 @@ pub enum Trouble {
     },
     /// The connection ends.
     Cut(Cut),
-    /// The call is answered later by so much.
+    /// It is done at once, and answered later by so much.
     Delay(Duration),
 }
 
@@ -65,7 +65,7 @@ impl Fault {
         Self { operation, times: 1, trouble: Trouble::Cut(cut) }
     }
 
-    /// The next call is answered later.
+    /// The next call is done at once, and answered later.
     pub fn delay(operation: Operation, delay: Duration) -> Self {
         Self { operation, times: 1, trouble: Trouble::Delay(delay) }
     }

@@ -179,8 +179,9 @@ impl<'a> Visit<'a> {
                 fault(status, retry_after, code)
             }
             Some(Trouble::Delay(delay)) => {
+                let reply = work.await;
                 Deadline::after(delay.min(DELAY_MAX)).passed().await;
-                work.await
+                reply
             }
             Some(Trouble::Cut(Cut::Before)) => {
                 self.world.add(number, |call| call.cut = Some(Cut::Before));
