@@ -23,7 +23,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use hyper::{Method, Uri};
@@ -172,6 +172,11 @@ impl Graph {
     pub async fn token_claims(&self) -> Result<TokenClaims, GraphError> {
         let token = self.0.auth.token().await.map_err(GraphError::SignIn)?;
         TokenClaims::read(&token.secret).ok_or(GraphError::Opaque)
+    }
+
+    /// What time it is at Graph, as far as its last answer tells: the end of a subscription is by that clock.
+    pub fn now(&self) -> SystemTime {
+        clock::at_graph(self.clock_offset(), SystemTime::now())
     }
 
     /// What time it was at Graph with its last answer, if there was one.

@@ -25,9 +25,27 @@ impl ClockOffset {
     }
 }
 
+/// The time at Graph, when it is this here: times of subscriptions are Graph's, and our clock may jump.
+pub(super) fn at_graph(offset: Option<ClockOffset>, here: SystemTime) -> SystemTime {
+    let seconds = offset.map_or(0, |offset| offset.seconds());
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    let there = if seconds < 0 { here.checked_sub(by) } else { here.checked_add(by) };
+    there.unwrap_or(here)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_time_it_is_graph_says() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(at_graph(None, at(7)), at(7));
+        for (date, expected) in [(10_000, 20_000), (11_000, 20_998), (9_000, 19_001), (0, 10_001)] {
+            let offset = ClockOffset { date: at(date), asked: at(10_000), heard: at(10_002) };
+            assert_eq!(at_graph(Some(offset), at(20_000)), at(expected), "{date}");
+        }
+    }
 
     #[test]
     fn clocks_agree_as_long_as_both_may_be_right() {

@@ -171,7 +171,7 @@ impl Steward {
                 Ok(Ok(())) => {
                     backoff.reset();
                     // Whoever calls us often is not asked as often.
-                    (tending.rest(SystemTime::now()), LOOKS_APART)
+                    (tending.rest(shop.graph.now()), LOOKS_APART)
                 }
                 Ok(Err(error)) => {
                     tending.could_not_look(&error);
@@ -292,7 +292,7 @@ impl Steward {
             tending.policy = Some(shop.policy().await?);
         }
         let policy = tending.policy.as_ref().expect("there is one by now");
-        let mut actual = shop.look(&tending.state, &tending.heard.calls(now), policy, now).await?;
+        let mut actual = shop.look(&tending.state, &tending.heard.calls(now), policy).await?;
         let kept = tending.state.kept.iter().filter_map(Kept::live).map(|live| &live.id);
         for id in actual.subscriptions.iter().map(|shown| &shown.id).chain(kept) {
             if let Some(known) = self.sightings.known(id) {

@@ -131,15 +131,9 @@ impl Workshop {
     /// # Errors
     ///
     /// [`GraphError`]; half a look is none.
-    pub async fn look(
-        &self,
-        state: &State,
-        calls: &Calls,
-        policy: &Policy,
-        now: SystemTime,
-    ) -> Result<Actual, GraphError> {
+    pub async fn look(&self, state: &State, calls: &Calls, policy: &Policy) -> Result<Actual, GraphError> {
         let mut actual = Actual::of(self.graph.list().await?);
-        for id in self.question(state, &actual, calls, policy, now).to_ask() {
+        for id in self.question(state, &actual, calls, policy, self.graph.now()).to_ask() {
             match self.graph.get(&id).await {
                 Ok(subscription) => actual.put(subscription),
                 Err(GraphError::Gone(_)) => actual.lose(&id),
@@ -209,7 +203,7 @@ impl Workshop {
             return Err(WorkError::Outdated);
         }
         let known = known(actual, &begun.state);
-        let call = self.prepare(step, &begun.state, SystemTime::now()).ok_or(WorkError::Outdated)?;
+        let call = self.prepare(step, &begun.state, self.graph.now()).ok_or(WorkError::Outdated)?;
         let answer = match &call {
             Call::Create(new) => self.graph.create(new, &known).await.map(Some),
             Call::Change(id, change) => self.graph.update(id, change).await.map(Some),
@@ -326,13 +320,13 @@ impl Workshop {
         change: impl FnOnce(&Settlement<'_>, &mut State) -> T + Send + 'static,
     ) -> Result<Updated<T>, StateError> {
         let (settings, table) = (Arc::clone(&self.settings), Arc::clone(&self.table));
-        let actual = Arc::clone(actual);
+        let (actual, now) = (Arc::clone(actual), self.graph.now());
         off_thread(move || {
             let settlement = Settlement {
                 wanted: &settings.subscriptions,
                 table: &table,
                 actual: &actual,
-                now: SystemTime::now(),
+                now,
                 make_secret,
             };
             State::update(&settings.directory, |state| change(&settlement, state))

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
-    time::SystemTime,
 };
 
 use clap::Args;
@@ -98,11 +97,11 @@ impl Applied {
     /// Looks, plans, and does it; whether that may have made something else possible.
     async fn round(&mut self, session: &Session, asked: Option<&Listen>) -> anyhow::Result<bool> {
         let workshop = &session.workshop;
-        let (calls, now) = (Calls::default(), SystemTime::now());
+        let calls = Calls::default();
         let policy = workshop.policy().await.map_err(explained)?;
         let state = workshop.state().await?;
-        let mut actual = Arc::new(workshop.look(&state, &calls, &policy, now).await.map_err(explained)?);
-        let steps = workshop.question(&state, &actual, &calls, &policy, now).plan().steps;
+        let mut actual = Arc::new(workshop.look(&state, &calls, &policy).await.map_err(explained)?);
+        let steps = workshop.question(&state, &actual, &calls, &policy, workshop.graph.now()).plan().steps;
         if steps.iter().any(Step::is_ours_alone) {
             workshop.settle(&steps, &actual).await?;
             return Ok(true);

@@ -1,9 +1,6 @@
 //! `graphhook subscriptions plan`
 
-use std::{
-    io::{self, Write},
-    time::SystemTime,
-};
+use std::io::{self, Write};
 
 use clap::Args;
 use serde::Serialize;
@@ -69,9 +66,9 @@ pub(in crate::cli) fn counts(step: &Step) -> bool {
 /// What is to be done as far as can be told from here: which subscriptions genuine items have come from is known to the
 /// daemon alone, so it may adopt one that looks like nobody's.
 pub(in crate::cli) async fn look(workshop: &Workshop, state: &State) -> Result<Plan, GraphError> {
-    let (policy, calls, now) = (workshop.policy().await?, Calls::default(), SystemTime::now());
-    let actual = workshop.look(state, &calls, &policy, now).await?;
-    Ok(workshop.question(state, &actual, &calls, &policy, now).plan())
+    let (policy, calls) = (workshop.policy().await?, Calls::default());
+    let actual = workshop.look(state, &calls, &policy).await?;
+    Ok(workshop.question(state, &actual, &calls, &policy, workshop.graph.now()).plan())
 }
 
 /// A plan for people: what only our own books have to know is not in it.

@@ -44,7 +44,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         Request { method: "POST", path, body: None }.print(session.json)?;
         return Ok(Outcome::Good);
     }
-    session.begin(&named, TouchKind::Reauthorize).await?;
+    session.begin(&named, TouchKind::Reauthorize, force).await?;
     session.workshop.graph.reauthorize(&named.id).await.map_err(|error| named.gone(error))?;
     session.done(&named, TouchKind::Reauthorize, None).await?;
     let mut out = io::stdout().lock();

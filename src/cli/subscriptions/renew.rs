@@ -67,7 +67,7 @@ pub(super) async fn run(arguments: Arguments, environment: &Environment) -> anyh
         request.print(session.json)?;
         return Ok(Outcome::Good);
     }
-    session.begin(&named, TouchKind::Patch).await?;
+    session.begin(&named, TouchKind::Patch, force).await?;
     let answer =
         session.workshop.graph.update(&named.id, &change).await.map_err(|error| named.gone(error))?;
     session.done(&named, TouchKind::Patch, Some(&answer)).await?;

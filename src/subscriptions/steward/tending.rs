@@ -66,10 +66,9 @@ impl Tending {
     }
 
     pub(super) fn plan(&mut self, shop: &Workshop, actual: &Actual) -> Plan {
-        let now = SystemTime::now();
         let policy = self.policy.as_ref().expect("there was a look");
-        let calls = self.heard.calls(now);
-        let plan = shop.question(&self.state, actual, &calls, policy, now).plan();
+        let calls = self.heard.calls(SystemTime::now());
+        let plan = shop.question(&self.state, actual, &calls, policy, shop.graph.now()).plan();
         (self.strangers, self.next) = (plan.strangers.len(), plan.next);
         if !plan.steps.iter().any(Step::is_ours_alone) {
             // Where nothing is left to do, nothing fails: it may have been done all the same.
@@ -145,7 +144,7 @@ impl Tending {
         for failed in self.rests.values() {
             rest = rest.min(failed.until.saturating_duration_since(begun));
         }
-        if self.heard.has_doubts(&self.state, now) {
+        if self.heard.has_doubts(&self.state, SystemTime::now()) {
             rest = rest.min(DOUBTS_FOR);
         }
         if self.is_owing {

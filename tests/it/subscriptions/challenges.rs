@@ -38,6 +38,20 @@ async fn a_challenge_is_answered_by_one_call() {
 }
 
 #[tokio::test]
+async fn the_time_is_what_it_is_at_graph() {
+    let place = Place::open().await;
+    place.stand.api.advance(Duration::from_secs(3 * 24 * 60 * 60));
+    let daemon = place.configuration(&mail()).connected().await;
+    place.live(&daemon, &["mail"]).await;
+    let left = place.all()[0].expires.duration_since(place.stand.api.now()).expect("it lives");
+    assert!(
+        left > Duration::from_secs(6 * 24 * 60 * 60),
+        "as long as Graph allows, by its own clock: {left:?}"
+    );
+    stopped(&daemon).await;
+}
+
+#[tokio::test]
 async fn it_is_renewed_long_before_it_ends() {
     let place = Place::open().await;
     let daemon = place.configuration(&mail()).connected().await;
