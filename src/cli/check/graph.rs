@@ -129,15 +129,11 @@ fn signed_in(claims: &TokenClaims) -> Finding {
 
 fn failed(check: Check, what: &str, error: &GraphError) -> Finding {
     let words = format!("{what}{}", words::plain(&Chain(error).to_string()));
-    let advice = match error {
-        // Others are sent here.
-        GraphError::SignIn(_) => Some(
-            "look at graph.tenant, graph.client_id, the secret, key or user, and graph.login_url and ca_file if they are set; see docs/graph.md"
-                .to_owned(),
-        ),
-        error => advice(error),
-    };
+    // Others are sent here.
+    let advice =
+        if matches!(error, GraphError::SignIn(_)) { Some(SIGN_IN.to_owned()) } else { advice(error) };
     Finding::failed(check, words, advice.unwrap_or_else(|| "see docs/graph.md".to_owned()))
 }
 
+const SIGN_IN: &str = "look at graph.tenant, graph.client_id, the secret, key or user, and graph.login_url and ca_file if they are set; see docs/graph.md";
 const MEND: &str = "run check as the daemon's user, or mend the directory";
