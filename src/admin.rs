@@ -74,7 +74,7 @@ pub struct Admin {
 }
 
 /// What has changed since the start, or would not.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct News {
     /// The last reload, if there was one.
     pub last_reload: Option<Reload>,
@@ -277,6 +277,12 @@ impl Admin {
         let (state, (ready, readiness)) = (self.delivery.state(), self.readiness());
         let metrics = &self.metrics;
         let oldest = metrics.spool_oldest.get();
+        // Each of these is let go before the next is taken: what is borrowed in the middle of an expression is held to its
+        // end, and who borrows the same a second time waits for a writer who waits for the first.
+        let news = self.news.borrow().clone();
+        let revision = *self.state_in_force.borrow();
+        let overview = self.management.borrow().clone();
+        let acme = self.acme.as_ref().map(|standings| standings.borrow().clone());
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
             started_at: rfc3339(self.started),
@@ -286,7 +292,7 @@ impl Admin {
             listeners: &self.addresses,
             admin_listener: &self.own_address,
             acme_listener: self.challenges.as_deref(),
-            config: self.news.borrow().config.clone(),
+            config: news.config,
             broker: Broker::new(state, self.delivery.story()),
             spool: SpoolStatus {
                 state: self.delivery.spool_state().as_str(),
@@ -300,22 +306,18 @@ impl Admin {
             notifications: self.metrics.books(),
             graph: self.metrics.graph.outlook(Instant::now()),
             subscriptions: self.sightings.overview(SystemTime::now()),
-            management: Management {
-                revision: *self.state_in_force.borrow(),
-                overview: self.management.borrow().clone(),
-            },
+            management: Management { revision, overview },
             rich: self.webhook.rich(),
-            certificates: self.certificates(),
-            acme: self.acme.as_ref().map(|standings| standings.borrow().clone()),
-            last_reload: self.news.borrow().last_reload.clone(),
+            certificates: self.certificates(&news.refused_certificates),
+            acme,
+            last_reload: news.last_reload,
         };
         serde_json::to_string_pretty(&status).expect("strings and numbers are always JSON") + "\n"
     }
 
-    fn certificates(&self) -> Vec<Certificate> {
+    fn certificates(&self, refused: &BTreeMap<PathBuf, String>) -> Vec<Certificate> {
         let identities = self.served.iter().flat_map(|served| served.identities());
-        let news = self.news.borrow();
-        identities.map(|identity| Certificate::new(&identity, &news.refused_certificates)).collect()
+        identities.map(|identity| Certificate::new(&identity, refused)).collect()
     }
 }
 
