@@ -1,18 +1,23 @@
 //! The command line: what can be said, exit codes, and where errors end.
 
 mod ask;
+mod broker;
+mod capture;
 mod check;
 mod completions;
 mod configuration;
 mod dev;
 mod manual;
 mod quarantine;
+mod replay;
 mod rich;
 mod simulate;
+mod source;
 mod spool;
 mod status;
 mod subscriptions;
 mod table;
+mod tail;
 mod version;
 mod words;
 
@@ -24,6 +29,7 @@ use crate::{
     config::{Environment, LoadError, Problems, Source},
     delivery::spool::{SpoolError, store::OpenError},
     error::Chain,
+    simulate::trust::TrustError,
     subscriptions::state::file::StateError,
     supervise::{self, ServeError},
     telemetry,
@@ -67,13 +73,19 @@ enum Command {
     /// Look at refused notifications, and pass on what is genuine after all.
     #[command(subcommand, after_help = "Example:\n  graphhook quarantine list")]
     Quarantine(quarantine::Command),
+    /// Show messages as they pass; nothing is taken from anybody.
+    #[command(after_help = tail::HELP)]
+    Tail(Box<tail::Arguments>),
+    /// Send captured messages again, through the check or straight to an exchange.
+    #[command(after_help = replay::HELP)]
+    Replay(Box<replay::Arguments>),
     /// Keys and certificates for notifications with resource data.
     #[command(subcommand, after_help = "Example:\n  graphhook rich keygen --directory /etc/graphhook/rich")]
     Rich(rich::Command),
     /// Play Microsoft Graph, for tests.
     #[command(
         subcommand,
-        after_help = "Example:\n  graphhook simulate api --certificate-out api-ca.pem --insecure"
+        after_help = simulate::HELP
     )]
     Simulate(simulate::Command),
     /// Subscriptions at Graph: those that are there, those that are wanted, and what to do about the difference.
@@ -132,6 +144,11 @@ enum Outcome {
 #[error("{0}")]
 struct Usage(&'static str);
 
+/// What it was told to use cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct Unusable(anyhow::Error);
+
 /// Tells of an error, and what it means for the exit code.
 fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
     let error = match done {
@@ -149,7 +166,11 @@ fn conclude(done: anyhow::Result<Outcome>) -> Result<(), Failure> {
         || matches!(error.downcast_ref(), Some(StateError::Newer(_)));
     Err(if error.is::<LoadError>() || is_newer {
         Failure::Configuration
-    } else if error.is::<Usage>() || error.is::<Problems>() {
+    } else if error.is::<Usage>()
+        || error.is::<Unusable>()
+        || error.is::<TrustError>()
+        || error.is::<Problems>()
+    {
         Failure::Usage
     } else {
         Failure::Running
@@ -177,8 +198,10 @@ pub fn run() -> ExitCode {
         Command::Check(options) => runtime.block_on(check::run(options, &environment)),
         Command::Spool(command) => runtime.block_on(spool::run(command, &environment)),
         Command::Quarantine(command) => runtime.block_on(quarantine::run(command, &environment)),
+        Command::Tail(arguments) => runtime.block_on(tail::run(*arguments, &environment)),
+        Command::Replay(arguments) => runtime.block_on(replay::run(*arguments, &environment)),
         Command::Rich(command) => rich::run(command, &environment),
-        Command::Simulate(command) => runtime.block_on(simulate::run(command)),
+        Command::Simulate(command) => runtime.block_on(simulate::run(command, &environment)),
         Command::Subscriptions(command) => runtime.block_on(subscriptions::run(command, &environment)),
         Command::Status(arguments) => runtime.block_on(status::run(arguments, &environment)),
         Command::Config(command) => configuration::run(command, &environment),

@@ -234,8 +234,16 @@ pub(crate) async fn converse(
 
 /// TLS as we speak it to those whom these authorities vouch for.
 pub(crate) fn tls(roots: RootCertStore) -> ClientConfig {
+    tls_of(roots, rustls::DEFAULT_VERSIONS)
+}
+
+/// The same in these versions of TLS alone.
+pub(crate) fn tls_of(
+    roots: RootCertStore,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("the provider has suites for both versions")
         .with_root_certificates(roots)
         .with_no_client_auth()

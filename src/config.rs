@@ -42,6 +42,7 @@ pub use self::{
         ChangeType, ClientAddress, ClientStatePolicy, Cloud, Deliver, LogFormat, LogLevel, QueueType,
         SourcesMode, UnknownHost,
     },
+    resolve::broker_at,
     schema::schema,
 };
 use hyper::{HeaderMap, Uri};

@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
+use futures_util::TryFutureExt;
 use tokio::time::Instant;
 
 /// A moment on the monotonic clock after which nobody waits any more.
@@ -47,8 +48,9 @@ impl Deadline {
     /// # Errors
     ///
     /// [`Elapsed`] when the deadline came first; `work` is dropped then.
-    pub async fn limit<F: Future>(self, work: F) -> Result<F::Output, Elapsed> {
-        tokio::time::timeout_at(self.0, work).await.map_err(|_| Elapsed)
+    pub fn limit<F: Future>(self, work: F) -> impl Future<Output = Result<F::Output, Elapsed>> {
+        // An async function would hold the work twice, and requests are moved about. Work that is done at once sets no timer.
+        tokio::time::timeout_at(self.0, work).map_err(|_| Elapsed)
     }
 }
 

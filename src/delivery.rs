@@ -1,15 +1,17 @@
 //! The promise: an [`Envelope`] becomes a [`Receipt`](Receipts), or the request is answered 503.
 //!
 //! Only this module names `lapin`. [`connection`] keeps a broker connection for ever, [`dial`] makes one,
-//! [`session`] is what runs on it: a few [`publisher`]s, each the only user of its channel, and the [`quarantine`]. Between requests and
-//! publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
-//! [`spool`], from where [`replay`] takes it to the broker again; in `dev`, [`embedded`] takes it to a stream.
+//! [`session`] is what runs on it: a few [`publisher`]s, each the only user of its channel, which share the connection's bytes with
+//! lapin on a [`wire`], and the [`quarantine`]. Between requests and publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
+//! [`spool`], from where [`replay`] takes it to the broker again; in `dev`, [`embedded`] takes it to a stream. A [`tap`] is a look from
+//! beside, a [`courier`] carries what people send.
 
 mod confirms;
 mod connection;
+pub mod courier;
 mod dial;
-mod drain;
 pub mod embedded;
+mod kit;
 pub mod lock;
 mod probe;
 mod publisher;
@@ -18,9 +20,12 @@ mod replay;
 mod room;
 mod session;
 pub mod spool;
+pub mod tap;
 mod topology;
+mod wire;
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -28,7 +33,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{
+    mpsc,
+    oneshot::{self, error::TryRecvError},
+    watch,
+};
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::publisher::amqp_properties;
@@ -121,6 +130,13 @@ type Fate = Result<(), Cause>;
 /// A spooled message whose publish may still be confirmed.
 type Late = (Held, oneshot::Receiver<Fate>);
 
+/// A message that is on its way to the broker.
+struct Flight {
+    envelope: Arc<Envelope>,
+    fate: oneshot::Receiver<Fate>,
+    told: Option<Fate>,
+}
+
 /// A message that the broker has not confirmed in time.
 struct Left {
     envelope: Arc<Envelope>,
@@ -205,6 +221,9 @@ impl Delivery {
     /// Dropping the future gives up the receipts, not the messages that are already on their way.
     pub async fn deliver(&self, envelopes: Vec<Envelope>, owed: Deadline) -> Result<Receipts, Undeliverable> {
         let all = envelopes.len();
+        if all == 0 {
+            return Ok(Receipts { published: 0, spooled: 0 });
+        }
         let watch = self.tracer.watch();
         let left = match &self.broker {
             Some(broker) => broker.publish(envelopes, owed, &watch).await,
@@ -289,6 +308,13 @@ async fn confirmed_after_all(left: Vec<Left>, owed: Deadline, watch: &Watch<'_>)
     all
 }
 
+/// Waits until all fates are known.
+async fn landed(flights: &mut [Flight]) {
+    for flight in flights {
+        flight.told = Some((&mut flight.fate).await.unwrap_or(Err(Cause::Closed)));
+    }
+}
+
 impl Left {
     fn unsent(envelope: Arc<Envelope>, cause: Cause) -> Self {
         Self { envelope, cause, fate: None }
@@ -338,28 +364,32 @@ impl Broker {
     /// Publishes the messages in order; returns those that are not confirmed within `broker.confirm_within`.
     async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline, watch: &Watch<'_>) -> Vec<Left> {
         let patience = owed.or_after(self.confirm_within);
-        let mut envelopes = envelopes.into_iter().map(Arc::new);
-        let (flights, cause) = self.launch(&mut envelopes, patience).await;
-        let mut left = Vec::new();
+        let mut envelopes: VecDeque<_> = envelopes.into_iter().map(Arc::new).collect();
+        let (mut flights, cause) = self.launch(&mut envelopes, patience).await;
         failpoint::reached(Point::PublishBeforeConfirm);
-        for (envelope, mut fate) in flights {
-            match patience.limit(&mut fate).await {
-                Ok(Ok(Ok(()))) => watch.ended(&envelope, Ended::Published),
-                Ok(Ok(Err(cause))) => left.push(Left::unsent(envelope, cause)),
-                Ok(Err(_gone)) => left.push(Left::unsent(envelope, Cause::Closed)),
-                Err(Elapsed) => left.push(Left { envelope, cause: Cause::Late, fate: Some(fate) }),
+        // Those that have landed by then have.
+        let (Ok(()) | Err(Elapsed)) = patience.limit(landed(&mut flights)).await;
+        let mut left = Vec::new();
+        for Flight { envelope, mut fate, told } in flights {
+            match told.map_or_else(|| fate.try_recv(), Ok) {
+                Ok(Ok(())) => watch.ended(&envelope, Ended::Published),
+                Ok(Err(cause)) => left.push(Left::unsent(envelope, cause)),
+                Err(TryRecvError::Closed) => left.push(Left::unsent(envelope, Cause::Closed)),
+                Err(TryRecvError::Empty) => {
+                    left.push(Left { envelope, cause: Cause::Late, fate: Some(fate) });
+                }
             }
         }
-        left.extend(envelopes.map(|envelope| Left::unsent(envelope, cause)));
+        left.extend(envelopes.into_iter().map(|envelope| Left::unsent(envelope, cause)));
         left
     }
 
     /// Sends off as many messages as it can; says what keeps it from sending the rest.
     async fn launch(
         &self,
-        envelopes: &mut impl ExactSizeIterator<Item = Arc<Envelope>>,
+        envelopes: &mut VecDeque<Arc<Envelope>>,
         patience: Deadline,
-    ) -> (Vec<(Arc<Envelope>, oneshot::Receiver<Fate>)>, Cause) {
+    ) -> (Vec<Flight>, Cause) {
         let mut flights = Vec::with_capacity(envelopes.len());
         let senders = match self.senders() {
             Ok(senders) => senders,
@@ -373,25 +403,27 @@ impl Broker {
         // One publisher takes the whole request, so that its items stay in order.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let publisher = &senders.publishers[turn % senders.publishers.len()];
-        for next in envelopes.by_ref() {
-            let (fate, told) = oneshot::channel();
-            flights.push((Arc::clone(&next), told));
-            let Ok(room) = patience.limit(self.room.take(next.body.len())).await else {
-                fate.send(Err(Cause::Full)).ok();
+        while !envelopes.is_empty() {
+            let sizes = envelopes.iter().map(|envelope| envelope.body.len());
+            let many = self.room.portion(sizes.clone());
+            let Ok(mut portion) = patience.limit(self.room.take(sizes.take(many))).await else {
                 return (flights, Cause::Full);
             };
-            // The channel is as wide as the room: whoever has room never waits here.
-            let parcel = Parcel { envelope: next, fate, _room: Some(room) };
-            if publisher.try_send(parcel).is_err() {
-                return (flights, Cause::Closed);
+            for envelope in envelopes.drain(..many) {
+                let (fate, told) = oneshot::channel();
+                let room = portion.split(envelope.body.len());
+                // The channel is as wide as the room: whoever has room never waits here. When its publisher is gone, the fate is
+                // told by nobody.
+                publisher.try_send(Parcel { envelope: Arc::clone(&envelope), fate, _room: room }).ok();
+                flights.push(Flight { envelope, fate: told, told: None });
             }
         }
         (flights, Cause::Closed)
     }
 
     fn quarantine(&self, envelope: impl FnOnce() -> Envelope) {
-        let way = self.senders().ok().and_then(|senders| senders.quarantine.clone());
-        let sent = way.is_some_and(|way| self.quarantine.pass(&way, envelope));
+        let way = || self.senders().ok()?.quarantine.clone();
+        let sent = self.quarantine.pass(way, envelope);
         // What got through the gate is counted when it has been sent.
         if !sent {
             self.metrics.quarantined.count(Quarantined::Dropped);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use self::{
-    properties::{Arrival, CLIENT_STATE, Properties, REASON},
+    properties::{Arrival, CLIENT_STATE, Properties, REASON, Stamp},
     routing::{RoutingKey, Template, Values},
 };
 use crate::{
@@ -57,22 +57,25 @@ impl Router {
         arrival: Arrival,
         trace: Option<&Trace>,
     ) -> Vec<Envelope> {
-        let numbered = verified.authentic().iter().enumerate();
+        if verified.authentic().is_empty() {
+            return Vec::new();
+        }
+        let (stamp, numbered) = (Stamp::from(arrival), verified.authentic().iter().enumerate());
         let marked = numbered.map(|(number, item)| {
-            let mut envelope = self.envelope(item, body, arrival);
+            let mut envelope = self.envelope(item, body, arrival, &stamp);
             trace.inspect(|trace| trace.mark(&mut envelope, number));
             envelope
         });
         marked.collect()
     }
 
-    fn envelope(&self, item: &Authentic<'_>, body: &Bytes, arrival: Arrival) -> Envelope {
+    fn envelope(&self, item: &Authentic<'_>, body: &Bytes, arrival: Arrival, stamp: &Stamp) -> Envelope {
         let notification = &item.notification;
         Envelope {
             message_id: message_id(notification, arrival),
             routing_key: self.template.key(&Values::of(notification, &item.client_state)),
             body: self.body(item, body),
-            properties: Properties::of(notification, &item.resource, arrival)
+            properties: Properties::of(notification, &item.resource, stamp)
                 .with(CLIENT_STATE, &item.client_state),
             trace: None,
         }
@@ -82,7 +85,9 @@ impl Router {
         let notification = &item.notification;
         let (raw, mut edits) = (notification.raw, Vec::new());
         if self.client_state == ClientStatePolicy::Redact {
-            edits.extend(notification.client_state_texts.iter().map(|text| Edit::of(raw, text, "null")));
+            let texts = notification.earlier_client_state_texts.iter().copied();
+            let texts = texts.chain(notification.client_state_text);
+            edits.extend(texts.map(|text| Edit::of(raw, text, "null")));
         }
         if let (Resource::Opened(plaintext), Some(sealed)) = (&item.resource, notification.sealed) {
             edits.push(Edit::of(raw, sealed.name, DECRYPTED));
@@ -101,7 +106,7 @@ pub fn quarantined(item: &Refused<'_>, arrival: Arrival) -> Envelope {
         message_id: message_id(&item.notification, arrival),
         routing_key: RoutingKey::new(format!("refused.{reason}")),
         body: Bytes::copy_from_slice(item.notification.raw.as_bytes()),
-        properties: Properties::of(&item.notification, &resource, arrival).with(REASON, reason),
+        properties: Properties::of(&item.notification, &resource, &arrival.into()).with(REASON, reason),
         trace: None,
     }
 }

@@ -44,6 +44,7 @@ pub mod metrics;
 pub mod telemetry;
 pub mod trace;
 mod client;
+mod random;
 pub mod network;
 pub mod moment;
 mod failpoint;

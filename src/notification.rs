@@ -4,6 +4,7 @@
 //! (<https://learn.microsoft.com/graph/api/resources/changenotificationcollection>).
 
 pub mod id;
+mod json;
 pub mod lifecycle;
 pub mod mask;
 pub mod sealed;
@@ -13,13 +14,12 @@ mod wire;
 
 use std::borrow::Cow;
 
-use serde::de::IgnoredAny;
-
 use self::{
     id::{SubscriptionId, TenantId},
+    json::{NotJson, Place},
     lifecycle::{Event, Kind},
     sealed::{Sealed, ValidationTokens},
-    wire::{Cursor, Item, NotJson, ResourceData},
+    wire::{Item, ResourceData},
 };
 
 /// The items of one POST, in array order.
@@ -76,8 +76,10 @@ pub struct Notification<'a> {
     pub sealed: Option<Sealed<'a>>,
     /// What makes a repetition of this item recognisable, if anything does.
     pub fingerprint: Option<Fingerprint<'a>>,
-    /// Where `clientState` stands in `raw`: each value's text, part of `raw`.
-    pub client_state_texts: Vec<&'a str>,
+    /// Where the value of `clientState` stands: a part of `raw`.
+    pub client_state_text: Option<&'a str>,
+    /// The same of values that stand before it, where it is repeated.
+    pub earlier_client_state_texts: Vec<&'a str>,
 }
 
 /// Why an element of `value` is not a notification.
@@ -139,17 +141,14 @@ impl<'a> Batch<'a> {
     pub fn parse(body: &'a [u8], items_max: usize) -> Result<Self, BatchError> {
         let text = std::str::from_utf8(body).map_err(|_| BatchError::NotJson)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if nests_too_deep(text) {
-            return Err(BatchError::NotJson);
-        }
-        let mut cursor = Cursor::new(text);
-        if cursor.peek() != Some(b'{') {
+        let mut place = Place::new(text);
+        if place.peek() != Some(b'{') {
             // Some other document, or none: tell which.
-            cursor.value::<IgnoredAny>()?;
-            return Err(if cursor.peek().is_none() { BatchError::NoValue } else { BatchError::NotJson });
+            place.value()?;
+            return Err(if place.peek().is_none() { BatchError::NoValue } else { BatchError::NotJson });
         }
-        let batch = collection(&mut cursor, items_max)?;
-        if cursor.peek().is_some() { Err(BatchError::NotJson) } else { batch.ok_or(BatchError::NoValue) }
+        let batch = collection(&mut place, items_max)?;
+        if place.peek().is_some() { Err(BatchError::NotJson) } else { batch.ok_or(BatchError::NoValue) }
     }
 }
 
@@ -160,77 +159,79 @@ impl From<NotJson> for BatchError {
 }
 
 /// Reads the top-level object; its members other than `value` and `validationTokens` are passed over.
-fn collection<'a>(cursor: &mut Cursor<'a>, items_max: usize) -> Result<Option<Batch<'a>>, BatchError> {
+fn collection<'a>(place: &mut Place<'a>, items_max: usize) -> Result<Option<Batch<'a>>, BatchError> {
     let (mut value, mut validation_tokens) = (None, ValidationTokens::default());
-    cursor.expect(b'{')?;
-    if cursor.eat(b'}') {
+    place.enter(b'{')?;
+    if place.leave(b'}') {
         return Ok(None);
     }
     loop {
-        let (name, text) = cursor.name()?;
+        let text = place.name()?;
+        let name = wire::decoded(text);
         if name.as_deref() == Some("validationTokens") {
-            cursor.peek(); // white space is no part of the value
-            let (IgnoredAny, raw) = cursor.value()?;
-            validation_tokens.put(text, raw);
+            validation_tokens.put(text, place.value()?);
         } else if name.as_deref() != Some("value") {
-            cursor.value::<IgnoredAny>()?;
-        } else if value.is_some() || cursor.peek() != Some(b'[') {
+            place.value()?;
+        } else if value.is_some() || place.peek() != Some(b'[') {
             return Err(BatchError::NoValue);
         } else {
-            value = Some(items(cursor, items_max)?);
+            value = Some(items(place, items_max)?);
         }
-        if cursor.eat(b'}') {
+        if place.leave(b'}') {
             return Ok(value.map(|notifications| Batch { notifications, validation_tokens }));
         }
-        cursor.expect(b',')?;
+        place.expect(b',')?;
     }
 }
 
-fn items<'a>(cursor: &mut Cursor<'a>, items_max: usize) -> Result<Vec<Notification<'a>>, BatchError> {
+fn items<'a>(place: &mut Place<'a>, items_max: usize) -> Result<Vec<Notification<'a>>, BatchError> {
     let mut notifications = Vec::new();
-    cursor.expect(b'[')?;
-    if cursor.eat(b']') {
+    place.enter(b'[')?;
+    if place.leave(b']') {
         return Ok(notifications);
     }
     loop {
         if notifications.len() == items_max {
             return Err(BatchError::TooManyItems);
         }
-        notifications.push(if cursor.peek() == Some(b'{') {
-            let (item, raw) = cursor.value::<Item<'_>>()?;
-            Notification::read(item, raw)
+        let first = place.peek();
+        let from = *place;
+        notifications.push(if first == Some(b'{') {
+            let item: Item<'_> = wire::object(place)?;
+            Notification::read(&item, place.since(from))
         } else {
-            let (IgnoredAny, raw) = cursor.value()?;
-            Notification { defect: Some(Defect::NotAnObject), ..Notification::read(Item::default(), raw) }
+            let raw = place.value()?.raw;
+            Notification { defect: Some(Defect::NotAnObject), ..Notification::read(&Item::default(), raw) }
         });
-        if cursor.eat(b']') {
+        if place.leave(b']') {
             return Ok(notifications);
         }
-        cursor.expect(b',')?;
+        place.expect(b',')?;
     }
 }
 
 impl<'a> Notification<'a> {
-    fn read(item: Item<'a>, raw: &'a str) -> Self {
+    fn read(item: &Item<'a>, raw: &'a str) -> Self {
         let data =
             item.resource_data.raw.filter(|raw| raw.starts_with('{') && !item.resource_data.contradicts());
-        let data: ResourceData<'a> = data.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
+        let data: ResourceData<'a> = data.and_then(wire::object_of).unwrap_or_default();
         Self {
             raw,
-            defect: defect(&item),
-            client_state: claim(&item),
+            defect: defect(item),
+            client_state: claim(item),
             id: item.id.words(),
             subscription_id: item.subscription_id.text().map(SubscriptionId::new),
             expires: item.subscription_end.words(),
-            tenant_id: tenant_id(&item, &data),
+            tenant_id: tenant_id(item, &data),
             kind: if item.lifecycle_event.text().is_some() { Kind::Lifecycle } else { Kind::Notification },
             change_type: item.change_type.words(),
             lifecycle_event: item.lifecycle_event.words(),
             resource: item.resource.words(),
             resource_type: data.odata_type.words(),
             sealed: Sealed::of(&item.encrypted_content, &item.decrypted_content),
-            fingerprint: fingerprint(&item, &data),
-            client_state_texts: item.client_state.earlier.into_iter().chain(item.client_state.raw).collect(),
+            fingerprint: fingerprint(item, &data),
+            client_state_text: item.client_state.raw,
+            earlier_client_state_texts: item.client_state.earlier.clone(),
         }
     }
 

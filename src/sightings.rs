@@ -163,6 +163,9 @@ impl Sightings {
 
     /// Notes what a request brings.
     pub fn note(&self, verified: &Verified<'_>, now: SystemTime) {
+        if verified.authentic().is_empty() {
+            return;
+        }
         let (now, mut dropped, mut nudges) = (moment(now), 0, Vec::new());
         // Nobody waits for the whole of a large request.
         for few in verified.authentic().chunks(AT_ONCE) {

@@ -19,7 +19,7 @@ pub mod span;
 
 use std::time::{Instant, SystemTime};
 
-use hyper::{Version, http::request::Parts};
+use hyper::{Request, Version};
 use tracing::field::display;
 
 use self::{
@@ -135,11 +135,11 @@ impl Place {
 
 impl Heard {
     /// Reads what a head says, and keeps nothing else of it.
-    pub(crate) fn read(head: &Parts, tracer: &Tracer) -> Self {
+    pub(crate) fn read<B>(request: &Request<B>, tracer: &Tracer) -> Self {
         Self {
-            context: Context::read(&head.headers),
+            context: Context::read(request.headers()),
             begun: Instant::now(),
-            seen: tracer.is_on().then(|| (head.uri.path().into(), head.version)),
+            seen: tracer.is_on().then(|| (request.uri().path().into(), request.version())),
         }
     }
 

@@ -13,11 +13,14 @@ pub mod seal;
 mod tests;
 mod token;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 pub use self::token::{Expectations, TokenFault};
 use self::{
-    client_state::{Digest, first_equal},
+    client_state::{Digest, Presented, lowest_equal},
     decrypt::Plaintext,
 };
 use crate::{
@@ -33,13 +36,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Verifier {
     entries: Vec<Entry>,
+    /// The places of those that list subscriptions, by each of these: how many there are for others costs an item nothing.
+    listing: HashMap<SubscriptionId<'static>, Vec<usize>>,
+    /// The places of those that list none.
+    open: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: Arc<str>,
     digest: Digest,
-    subscriptions: HashSet<SubscriptionId<'static>>,
     tenants: HashSet<TenantId<'static>>,
 }
 
@@ -155,10 +161,18 @@ impl Verifier {
         let entry = |state: &ClientState| Entry {
             name: state.name.as_str().into(),
             digest: Digest::of(state.secret.expose()),
-            subscriptions: state.subscriptions.clone(),
             tenants: state.tenants.clone(),
         };
-        Self { entries: table.iter().map(entry).collect() }
+        let (mut listing, mut open) = (HashMap::<_, Vec<usize>>::new(), Vec::new());
+        for (place, state) in table.iter().enumerate() {
+            for subscription in &state.subscriptions {
+                listing.entry(subscription.clone()).or_default().push(place);
+            }
+            if state.subscriptions.is_empty() {
+                open.push(place);
+            }
+        }
+        Self { entries: table.iter().map(entry).collect(), listing, open }
     }
 
     /// Judges every item by its clientState; both halves keep the array's order.
@@ -166,8 +180,9 @@ impl Verifier {
         let Batch { notifications, validation_tokens } = batch;
         let authentic = Vec::with_capacity(notifications.len());
         let mut verified = Verified { authentic, refused: Vec::new(), validation_tokens };
+        let mut presented = Presented::default();
         for notification in notifications {
-            match self.judge(&notification) {
+            match self.judge(&notification, &mut presented) {
                 Ok(entry) => {
                     let client_state = Arc::clone(&self.entries[entry].name);
                     let resource = Resource::as_received(&notification);
@@ -180,42 +195,41 @@ impl Verifier {
     }
 
     /// The place of the entry that admits an item.
-    fn judge(&self, notification: &Notification<'_>) -> Result<usize, Reason> {
+    fn judge<'a>(
+        &self,
+        notification: &Notification<'a>,
+        presented: &mut Presented<'a>,
+    ) -> Result<usize, Reason> {
         if notification.defect.is_some() {
             return Err(Reason::Malformed);
         }
         let claim = match &notification.client_state {
             ClientStateClaim::Missing => return Err(Reason::Missing),
             ClientStateClaim::Unreadable => None,
-            ClientStateClaim::Text(text) => Some(Digest::of(text)),
+            ClientStateClaim::Text(text) => Some(presented.digest(text)),
         };
-        let mut fitting =
-            self.entries.iter().enumerate().filter(|(_, entry)| entry.admits(notification)).peekable();
+        let mut fitting = self.fitting(notification).peekable();
         if fitting.peek().is_none() {
             return Err(Reason::UnknownSubscription);
         }
-        let matching =
-            claim.and_then(|claim| first_equal(&claim, fitting.map(|(index, entry)| (index, &entry.digest))));
-        matching.ok_or(Reason::Mismatch)
+        let fitting = fitting.map(|place| (place, &self.entries[place].digest));
+        claim.and_then(|claim| lowest_equal(claim, fitting)).ok_or(Reason::Mismatch)
     }
-}
 
-impl Entry {
-    /// Whether this entry speaks for the item's subscription and tenant.
+    /// The places of the entries that speak for an item's subscription and tenant.
     ///
     /// An item without a tenant is admitted by an entry that lists its subscription, or that lists no tenants.
-    fn admits(&self, notification: &Notification<'_>) -> bool {
-        let Some(subscription) = &notification.subscription_id else {
-            return false;
+    fn fitting(&self, notification: &Notification<'_>) -> impl Iterator<Item = usize> {
+        let subscription = notification.subscription_id.as_deref();
+        let listing = subscription.filter(|_| !self.listing.is_empty()).and_then(|id| self.listing.get(id));
+        let open: &[usize] = if subscription.is_some() { &self.open } else { &[] };
+        let tenant = notification.tenant_id.as_deref();
+        let fits = move |place: &usize, without: bool| {
+            let tenants = &self.entries[*place].tenants;
+            tenants.is_empty() || tenant.map_or(without, |tenant| tenants.contains(tenant))
         };
-        let lists_subscription = self.subscriptions.contains(&**subscription);
-        let subscription_fits = self.subscriptions.is_empty() || lists_subscription;
-        let tenant_fits = match &notification.tenant_id {
-            _ if self.tenants.is_empty() => true,
-            Some(tenant) => self.tenants.contains(&**tenant),
-            None => lists_subscription,
-        };
-        subscription_fits && tenant_fits
+        let listing = listing.into_iter().flatten().filter(move |place| fits(place, true));
+        listing.chain(open.iter().filter(move |place| fits(place, false))).copied()
     }
 }
 

@@ -14,6 +14,7 @@ mod tally;
 mod waiting;
 
 use std::{
+    mem,
     net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, RwLock},
@@ -144,7 +145,7 @@ impl Webhook {
 
     /// Answers one request. Its deadline begins here, with the last byte of its head; so does its one version of
     /// the configuration.
-    pub async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Answer {
+    pub async fn answer(&self, mut request: Request<Incoming>, caller: Caller) -> Answer {
         let rules = self.rules();
         let owed = Deadline::after(rules.answer_within);
         let begun = Instant::now();
@@ -154,7 +155,7 @@ impl Webhook {
         let mut serving = None;
         let (route, reply) = match form::hear(&request, caller.standing) {
             Ok(()) => {
-                let routed = self.route(&rules, request, owed, arrival, &mut serving).instrument(span);
+                let routed = self.route(&rules, &mut request, owed, arrival, &mut serving).instrument(span);
                 // A panic costs this request; the guards on its way have settled its books and its room.
                 let routed = AssertUnwindSafe(routed).catch_unwind().await;
                 routed.unwrap_or((Route::Other, Reply::Refusal(Refusal::Failed)))
@@ -186,7 +187,7 @@ impl Webhook {
     async fn route(
         &self,
         rules: &Rules,
-        request: Request<Incoming>,
+        request: &mut Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
         serving: &mut Option<Serving>,
@@ -217,18 +218,19 @@ impl Webhook {
     async fn notifications(
         &self,
         rules: &Rules,
-        request: Request<Incoming>,
+        request: &mut Request<Incoming>,
         owed: Deadline,
         arrival: Arrival,
         serving: &mut Option<Serving>,
     ) -> Reply {
-        let (head, mut body) = request.into_parts();
-        let (media, waits_for_us) = (media::readable(&head.headers), head.headers.contains_key(EXPECT));
-        let heard = Heard::read(&head, &self.tracer);
-        // It can be large, and the body slow.
-        drop(head);
+        let (media, waits_for_us) =
+            (media::readable(request.headers()), request.headers().contains_key(EXPECT));
+        let heard = Heard::read(request, &self.tracer);
+        // They can be large, and the body slow.
+        drop((mem::take(request.headers_mut()), mem::take(request.uri_mut())));
+        let body = request.body_mut();
         let received = match media {
-            Ok(()) => self.receive(rules, &mut body, owed, arrival, heard, serving).await,
+            Ok(()) => self.receive(rules, body, owed, arrival, heard, serving).await,
             Err(media::Unsupported) => Err(Refusal::Unsupported),
         };
         match received {
@@ -249,7 +251,7 @@ impl Webhook {
                 if matches!(refusal, Refusal::TooLarge | Refusal::Unsupported | Refusal::NoRoom)
                     && !waits_for_us
                 {
-                    body::drain(&mut body, owed).await;
+                    body::drain(body, owed).await;
                 }
                 Reply::Refusal(refusal)
             }
@@ -298,11 +300,12 @@ impl Webhook {
 
     /// Offers refused items to the quarantine, once their request is safe: a repetition would bring them again.
     fn set_aside(&self, refused: &[Refused<'_>], arrival: Arrival) {
+        let now = Instant::now();
         for item in refused {
             let subscription = item.notification.subscription_id.as_deref().unwrap_or_default();
             // A member of any length may stand there; an id that Graph makes is short.
             let subscription = &subscription[..subscription.floor_char_boundary(64)];
-            match self.refused.pass(Instant::now()) {
+            match self.refused.pass(now) {
                 Some(others) => {
                     warn!(
                         event = "notification_refused",

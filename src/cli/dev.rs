@@ -6,6 +6,7 @@ mod rehearsal;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use anyhow::Context;
@@ -30,7 +31,7 @@ use crate::{
     metrics::Metrics,
     secret::Secret,
     sightings::Sightings,
-    simulate::{Event, Item, collection},
+    simulate::template::{self, Facts, Template, Tokens, collection},
     supervise::signals::Signals,
     telemetry,
     trace::export::Tracer,
@@ -132,13 +133,8 @@ fn note(delivered: Delivered) -> impl FnMut(&Envelope) + Send {
 }
 
 fn introduce(address: SocketAddr, secret: &Secret) {
-    let items = [Item {
-        id: "try-1",
-        subscription: "00000001-0000-4000-8000-000000000001",
-        tenant: "8afd02d6-ebdd-4270-a515-c749898ea5c5",
-        client_state: Some(secret.expose()),
-        event: Event::Message("created"),
-    }];
+    let item =
+        item("message", "created", "try-1", Some(secret.expose()), template::SUBSCRIPTION, template::TENANT);
     say(&format!(
         "notificationUrl  https://{address}/graph/notifications\n\
          clientState      {}\n\n\
@@ -146,8 +142,30 @@ fn introduce(address: SocketAddr, secret: &Secret) {
          curl -ik https://{address}/graph/notifications -H 'Content-Type: application/json' -d '{}'\n\n\
          Each notification becomes a JSON line on standard output. Ctrl-C ends it.\n",
         secret.expose(),
-        collection(&items),
+        collection(&[item], Tokens::None),
     ));
+}
+
+/// An item as Graph would send it now.
+fn item(
+    name: &str,
+    change: &str,
+    id: &str,
+    client_state: Option<&str>,
+    subscription: &str,
+    tenant: &str,
+) -> String {
+    let facts = Facts {
+        id,
+        subscription,
+        tenant,
+        user: template::USER,
+        client_state,
+        change,
+        now: SystemTime::now(),
+        number: 1,
+    };
+    Template::named(name).expect("it is built in").fill(&facts)
 }
 
 fn random_secret() -> anyhow::Result<Secret> {

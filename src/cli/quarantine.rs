@@ -1,5 +1,6 @@
 //! `graphhook quarantine`: refused notifications, for people to look at, and to pass on after a mistake.
 
+mod export;
 mod release;
 
 use std::{
@@ -50,6 +51,9 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write refused notifications as JSON lines, with complete bodies; nothing is taken.
+    #[command(after_help = export::HELP)]
+    Export(export::Arguments),
     /// Judge everything again by the configuration as it is now, and pass on what is genuine.
     #[command(after_help = release::HELP)]
     Release(release::Arguments),
@@ -61,6 +65,7 @@ pub(super) async fn run(command: Command, environment: &Environment) -> Result<(
         Command::Show { config, message_id, limit, json } => {
             show(config.as_deref(), &message_id, limit, json, environment).await
         }
+        Command::Export(arguments) => export::run(arguments, environment).await,
         Command::Release(arguments) => release::run(arguments, environment).await,
     })
 }

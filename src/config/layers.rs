@@ -40,8 +40,9 @@ impl Layer {
             return Err(errors.into_iter().map(problem).collect());
         }
         let mut origins = BTreeMap::new();
+        let lines = Lines::of(text);
         note_origins(table.get_ref(), "", &mut |key, offset| {
-            origins.insert(key, format!("{name}:{}", line_of(text, offset)));
+            origins.insert(key, format!("{name}:{}", lines.number(offset)));
         });
         let values = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
@@ -70,15 +71,22 @@ impl Layer {
 
     /// Where the key stands in this layer, or the first thing within it.
     fn origin(&self, key: &str) -> Option<&str> {
-        let within = format!("{key}.");
-        let mut origins = self.origins.iter();
-        let origin =
-            origins.find(|(other, _)| *other == key || other.starts_with(&within)).map(|(_, origin)| origin);
+        let first_within = || {
+            let within = format!("{key}.");
+            let (other, origin) = self.origins.range(within.clone()..).next()?;
+            other.starts_with(&within).then_some(origin)
+        };
+        let origin = self.origins.get(key).or_else(first_within);
         origin.map(String::as_str).filter(|_| self.contains(key))
     }
 
     fn contains(&self, key: &str) -> bool {
-        find(&Value::from(self.values.clone()), key).is_some()
+        match key.split_once('.') {
+            None => self.values.contains_key(key),
+            Some((section, rest)) => {
+                self.values.get(section).is_some_and(|value| find(value, rest).is_some())
+            }
+        }
     }
 }
 
@@ -136,7 +144,21 @@ impl Layers {
 pub(super) const PREFIX: &str = "GRAPHHOOK_";
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes().iter().take(offset).filter(|&&byte| byte == b'\n').count() + 1
+    Lines::of(text).number(offset)
+}
+
+/// Where the lines of a text end: a table of thousands of secrets has more keys than a text can be counted through for.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(end, _)| end).collect())
+    }
+
+    /// The number of the line in which this byte stands.
+    fn number(&self, offset: usize) -> usize {
+        self.0.partition_point(|&end| end < offset) + 1
+    }
 }
 
 fn note_origins(table: &DeTable<'_>, prefix: &str, note: &mut impl FnMut(String, usize)) {

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::broker::broker_at;
 pub(super) use self::graph::wanted::by_hand;
 use self::{edge::is_mail_address, graph::Defaults};
 use super::{

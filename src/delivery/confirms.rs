@@ -1,23 +1,37 @@
-//! What a confirm says about which message. Pure.
+//! What a confirm says about which messages: those in flight on one channel, by delivery tag. Pure.
 //!
-//! Lapin hangs a returned message on whichever confirm it completes next, not on its own, and completes the
-//! confirms of one acknowledgement of many in any order. But it hands returned messages out first come, first
-//! served, and RabbitMQ returns a message before it acknowledges it. So when the confirm of a returned message
-//! comes out here, its return has come out with it or before it, on its own confirm or on another one. And a
-//! confirm that carries a message is no proof for its own: that one's return may wait behind.
+//! RabbitMQ counts the messages of a channel from 1, and confirms them in any order, one by one or all up to one. One that it
+//! cannot route it returns, and confirms it after that ("Publisher Confirms", <https://www.rabbitmq.com/docs/confirms>):
+//! so when a confirm is read, it is known whether its message came back.
 
-use std::collections::HashMap;
+use std::{collections::VecDeque, mem};
 
+use super::wire::frame::Confirmed;
 use crate::notification::id::MessageId;
 
-/// A confirm of the broker, with the id of the returned message that it carries, if any.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Confirm {
-    Ack(Option<MessageId>),
-    Nack(Option<MessageId>),
+/// The messages in flight on one channel, in the order in which they were sent.
+#[derive(Debug)]
+pub(super) struct Confirms<T> {
+    /// Tag of the first of `flights`.
+    first: u64,
+    /// Settled ones are empty, and the first is not.
+    flights: VecDeque<Option<Flight<T>>>,
+    open: usize,
 }
 
-/// What a confirm means for its own message.
+/// A message in flight.
+#[derive(Debug)]
+struct Flight<T> {
+    message: T,
+    is_returned: bool,
+}
+
+/// What can be asked of a message.
+pub(super) trait Message {
+    fn id(&self) -> &MessageId;
+}
+
+/// What became of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
     /// In a queue.
@@ -26,215 +40,206 @@ pub(super) enum Verdict {
     Nacked,
     /// No queue is bound for it.
     Returned,
-    /// It carried another message's return: publish it again.
-    Unknown,
 }
 
-/// The messages in flight on one channel, by id.
-#[derive(Debug, Default)]
-pub(super) struct Confirms {
-    /// How many messages of an id are in flight.
-    in_flight: HashMap<MessageId, usize>,
-    /// Ids that came back, with how many messages in flight may be meant.
-    returned: HashMap<MessageId, usize>,
+/// A confirm of a message that was never sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the broker confirms what was never sent")]
+pub(super) struct NeverSent;
+
+impl<T> Default for Confirms<T> {
+    fn default() -> Self {
+        Self { first: 1, flights: VecDeque::new(), open: 0 }
+    }
 }
 
-impl Confirms {
+impl<T: Message> Confirms<T> {
     /// A message goes out.
-    pub(super) fn launched(&mut self, id: &MessageId) {
-        *self.in_flight.entry(id.clone()).or_default() += 1;
-        // While it is open which message of this id came back, a further one is under suspicion as well.
-        if let Some(suspects) = self.returned.get_mut(id) {
-            *suspects += 1;
+    pub(super) fn launched(&mut self, message: T) {
+        self.flights.push_back(Some(Flight { message, is_returned: false }));
+        self.open += 1;
+    }
+
+    /// A message of this id came back. All in flight that share the id are taken for returned: too many rather than one too
+    /// few. One that was settled before says nothing any more.
+    pub(super) fn returned(&mut self, id: &MessageId) {
+        for flight in self.flights.iter_mut().flatten().filter(|flight| flight.message.id() == id) {
+            flight.is_returned = true;
         }
     }
 
-    /// Notes the returned message that a confirm carries, whosever it is. All messages in flight that share its
-    /// id are taken for returned: too many rather than one too few. Of confirms that are ready together, all
-    /// are noted before the first is judged.
-    ///
-    /// A message that was published again may come back once more after it has been settled: that says nothing.
-    pub(super) fn note(&mut self, confirm: &Confirm) {
-        let (Confirm::Ack(Some(id)) | Confirm::Nack(Some(id))) = confirm else { return };
-        if let Some(&in_flight) = self.in_flight.get(id) {
-            self.returned.insert(id.clone(), in_flight);
+    /// Takes out those that are confirmed, each with what became of it; one that was taken out before is passed over.
+    pub(super) fn settle(
+        &mut self,
+        confirmed: Confirmed,
+        is_ack: bool,
+        mut tell: impl FnMut(T, Verdict),
+    ) -> Result<(), NeverSent> {
+        let Confirmed { tag, is_multiple } = confirmed;
+        let next = self.first + self.flights.len() as u64;
+        // "All up to 0" are all (AMQP 0-9-1, basic.ack).
+        let last = if tag == 0 && is_multiple { next - 1 } else { tag };
+        if tag >= next || last == 0 {
+            return Err(NeverSent);
         }
+        let Some(last) = last.checked_sub(self.first) else { return Ok(()) };
+        let from = if is_multiple { 0 } else { last };
+        for flight in self.flights.range_mut(from as usize..=last as usize).filter_map(mem::take) {
+            self.open -= 1;
+            let verdict = match (flight.is_returned, is_ack) {
+                (true, _) => Verdict::Returned,
+                (false, true) => Verdict::Confirmed,
+                (false, false) => Verdict::Nacked,
+            };
+            tell(flight.message, verdict);
+        }
+        while let Some(None) = self.flights.front() {
+            self.flights.pop_front();
+            self.first += 1;
+        }
+        Ok(())
     }
 
-    /// What a confirm means for the message it belongs to.
-    pub(super) fn judge(&self, id: &MessageId, confirm: &Confirm) -> Verdict {
-        match confirm {
-            _ if self.returned.contains_key(id) => Verdict::Returned,
-            Confirm::Ack(None) => Verdict::Confirmed,
-            Confirm::Ack(Some(_)) => Verdict::Unknown,
-            Confirm::Nack(_) => Verdict::Nacked,
-        }
+    /// The one that has been in flight longest.
+    pub(super) fn oldest(&self) -> Option<&T> {
+        self.flights.front()?.as_ref().map(|flight| &flight.message)
     }
 
-    /// A message is settled, or given up.
-    pub(super) fn settled(&mut self, id: &MessageId) {
-        take_one(&mut self.in_flight, id);
-        take_one(&mut self.returned, id);
+    /// Gives up on all of them, and says which it is if there was only one.
+    pub(super) fn give_up(&mut self) -> Option<T> {
+        self.first += self.flights.len() as u64;
+        let mut open = self.flights.drain(..).flatten();
+        let only = open.next().filter(|_| self.open == 1);
+        self.open = 0;
+        only.map(|flight| flight.message)
     }
 
     /// How many messages are in flight.
     pub(super) fn len(&self) -> usize {
-        self.in_flight.values().sum()
-    }
-}
-
-fn take_one(counts: &mut HashMap<MessageId, usize>, id: &MessageId) {
-    if let Some(count) = counts.get_mut(id) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(id);
-        }
+        self.open
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
     use super::*;
 
+    /// A message with its tag, so that a test sees which one it got.
+    #[derive(Debug)]
+    struct Numbered {
+        tag: u64,
+        id: MessageId,
+    }
+
+    impl Message for Numbered {
+        fn id(&self) -> &MessageId {
+            &self.id
+        }
+    }
+
     fn id(text: &str) -> MessageId {
         MessageId::given(text).expect("an id")
     }
 
-    #[track_caller]
-    fn check(launched: &[&str], landed: &[(&str, Confirm)], expected: &[Verdict]) {
+    fn launched(ids: &[&str]) -> Confirms<Numbered> {
         let mut confirms = Confirms::default();
-        for text in launched {
-            confirms.launched(&id(text));
+        for (tag, text) in (1..).zip(ids) {
+            confirms.launched(Numbered { tag, id: id(text) });
         }
-        for (_, confirm) in landed {
-            confirms.note(confirm);
-        }
-        let mut judge = |text: &str, confirm: &Confirm| {
-            let verdict = confirms.judge(&id(text), confirm);
-            if verdict != Verdict::Unknown {
-                confirms.settled(&id(text));
-            }
-            verdict
-        };
-        let verdicts: Vec<Verdict> = landed.iter().map(|(text, confirm)| judge(text, confirm)).collect();
-        assert_eq!(verdicts, expected);
+        confirms
+    }
+
+    type Settled = Result<Vec<(u64, Verdict)>, NeverSent>;
+
+    fn settle(confirms: &mut Confirms<Numbered>, tag: u64, is_multiple: bool, is_ack: bool) -> Settled {
+        let mut settled = Vec::new();
+        confirms.settle(Confirmed { tag, is_multiple }, is_ack, |message, verdict| {
+            settled.push((message.tag, verdict));
+        })?;
+        Ok(settled)
     }
 
     #[test]
-    fn a_return_may_hang_on_any_confirm() {
-        use Confirm::{Ack, Nack};
-        use Verdict::{Confirmed, Nacked, Returned, Unknown};
-        check(&["a"], &[("a", Ack(None))], &[Confirmed]);
-        check(&["a"], &[("a", Ack(Some(id("a"))))], &[Returned]);
-        check(&["a"], &[("a", Nack(None))], &[Nacked]);
-        check(&["a", "b"], &[("b", Ack(Some(id("a")))), ("a", Ack(None))], &[Unknown, Returned]);
-        check(&["a", "b"], &[("a", Ack(None)), ("b", Ack(Some(id("a"))))], &[Returned, Unknown]);
-        check(&["a", "b"], &[("b", Nack(Some(id("a")))), ("a", Ack(None))], &[Nacked, Returned]);
-        check(&["a", "a"], &[("a", Ack(Some(id("a")))), ("a", Ack(None))], &[Returned, Returned]);
+    fn each_confirm_settles_what_it_names_and_nothing_twice() {
+        use Verdict::{Confirmed, Nacked};
+        let mut confirms = launched(&["a", "b", "c", "d", "e"]);
+        assert_eq!(settle(&mut confirms, 2, false, true), Ok(vec![(2, Confirmed)]));
+        assert_eq!(settle(&mut confirms, 2, false, true), Ok(vec![]));
+        assert_eq!(settle(&mut confirms, 3, true, false), Ok(vec![(1, Nacked), (3, Nacked)]));
+        assert_eq!(settle(&mut confirms, 1, true, true), Ok(vec![]));
+        assert_eq!(confirms.oldest().map(|message| message.tag), Some(4));
+        assert_eq!(settle(&mut confirms, 0, true, true), Ok(vec![(4, Confirmed), (5, Confirmed)]));
+        assert_eq!((confirms.len(), confirms.oldest().is_none()), (0, true));
+        for (tag, is_multiple) in [(6, false), (6, true), (0, false), (u64::MAX, true)] {
+            assert_eq!(settle(&mut confirms, tag, is_multiple, true), Err(NeverSent));
+        }
+        assert_eq!(settle(&mut launched(&[]), 0, true, true), Err(NeverSent));
     }
 
     #[test]
-    fn a_message_of_a_suspect_id_is_a_suspect() {
-        let mut confirms = Confirms::default();
-        confirms.launched(&id("a"));
-        confirms.launched(&id("b"));
-        confirms.note(&Confirm::Ack(Some(id("a"))));
-        confirms.launched(&id("a"));
-        for _ in 0..2 {
-            assert_eq!(confirms.judge(&id("a"), &Confirm::Ack(None)), Verdict::Returned);
-            confirms.settled(&id("a"));
-        }
-        assert_eq!(confirms.len(), 1);
+    fn what_came_back_is_not_confirmed_nor_is_whatever_shares_its_id() {
+        use Verdict::{Confirmed, Returned};
+        let mut confirms = launched(&["a", "b", "a"]);
+        confirms.returned(&id("a"));
+        confirms.returned(&id("nobody's"));
+        confirms.launched(Numbered { tag: 4, id: id("a") });
+        let expected = vec![(1, Returned), (2, Confirmed), (3, Returned), (4, Confirmed)];
+        assert_eq!(settle(&mut confirms, 4, true, true), Ok(expected), "the last came after the word");
     }
 
     #[test]
-    fn what_comes_back_after_it_was_settled_says_nothing() {
-        let mut confirms = Confirms::default();
-        confirms.note(&Confirm::Ack(Some(id("a"))));
-        confirms.launched(&id("a"));
-        assert_eq!(confirms.judge(&id("a"), &Confirm::Ack(None)), Verdict::Confirmed);
-    }
-
-    /// A channel as lapin and RabbitMQ make it: acknowledgements of one or of many, worked off in any order, each
-    /// taking the oldest returned message that waits.
-    #[derive(Debug, Default)]
-    struct Channel {
-        pending: Vec<(MessageId, bool)>,
-        waiting: VecDeque<MessageId>,
-        landed: Vec<(MessageId, bool, Confirm)>,
-    }
-
-    impl Channel {
-        fn publish(&mut self, message: (MessageId, bool)) {
-            if !message.1 {
-                self.waiting.push_back(message.0.clone());
-            }
-            self.pending.push(message);
-        }
-
-        /// Acknowledges the first `many` of the pending messages together, in an order made from `order`; or, if
-        /// that is one, any one of them: queues confirm at their own pace.
-        fn acknowledge(&mut self, many: usize, order: u64) {
-            let many = many.min(self.pending.len());
-            let from = if many == 1 { order as usize % self.pending.len() } else { 0 };
-            let mut group: Vec<_> = self.pending.drain(from..from + many).collect();
-            let mut order = order;
-            while !group.is_empty() {
-                order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let index = (order >> 33) as usize % group.len();
-                let (id, routable) = group.swap_remove(index);
-                self.landed.push((id, routable, Confirm::Ack(self.waiting.pop_front())));
-            }
-        }
+    fn the_only_one_is_known_when_all_are_given_up() {
+        let mut confirms = launched(&["a", "b"]);
+        assert_eq!(settle(&mut confirms, 1, false, true).map(|settled| settled.len()), Ok(1));
+        assert_eq!(confirms.give_up().map(|message| message.tag), Some(2));
+        assert_eq!(confirms.len(), 0);
+        assert!(launched(&["a", "b"]).give_up().is_none());
+        assert!(launched(&[]).give_up().is_none());
     }
 
     proptest! {
-        /// Whatever the order: nothing unroutable counts as confirmed, everything routable with an id of its own
-        /// is confirmed in the end, and nothing is left over.
+        /// The same as a plain map of what is in flight, whatever comes.
         #[test]
-        fn no_returned_message_counts_as_confirmed(
-            messages in proptest::collection::vec((0_u8..40, any::<bool>()), 1..60),
-            steps in proptest::collection::vec((1_usize..6, any::<u64>(), any::<bool>()), 400),
+        fn it_is_a_map_by_tag(
+            steps in proptest::collection::vec((0_u8..6, 0_u64..40, any::<bool>(), any::<bool>()), 0..200),
         ) {
-            let mut channel = Channel::default();
             let mut confirms = Confirms::default();
-            let mut confirmed = Vec::new();
-            let unroutable: Vec<u8> = messages.iter().filter(|(_, routable)| !routable).map(|(n, _)| *n).collect();
-            for (number, routable) in &messages {
-                confirms.launched(&id(&number.to_string()));
-                channel.publish((id(&number.to_string()), *routable));
-            }
-            for (many, order, look) in steps {
-                channel.acknowledge(many, order);
-                if !look {
-                    continue;
-                }
-                let landed = std::mem::take(&mut channel.landed);
-                for (_, _, confirm) in &landed {
-                    confirms.note(confirm);
-                }
-                for (own, routable, confirm) in landed {
-                    match confirms.judge(&own, &confirm) {
-                        Verdict::Unknown => channel.publish((own, routable)),
-                        verdict @ (Verdict::Confirmed | Verdict::Nacked | Verdict::Returned) => {
-                            prop_assert!(verdict != Verdict::Confirmed || routable, "{:?}", own);
-                            if verdict == Verdict::Confirmed {
-                                confirmed.push(own.as_str().to_owned());
-                            }
-                            confirms.settled(&own);
+            let (mut model, mut next) = (BTreeMap::new(), 1_u64);
+            for (kind, number, is_multiple, is_ack) in steps {
+                match kind {
+                    0..3 => {
+                        let name = (number % 5).to_string();
+                        confirms.launched(Numbered { tag: next, id: id(&name) });
+                        model.insert(next, (name, false));
+                        next += 1;
+                    }
+                    3 => {
+                        let name = (number % 5).to_string();
+                        confirms.returned(&id(&name));
+                        model.values_mut().filter(|(own, _)| *own == name).for_each(|(_, back)| *back = true);
+                    }
+                    _ => {
+                        let up_to = if number == 0 && is_multiple { next - 1 } else { number };
+                        let from = if is_multiple { 0 } else { up_to };
+                        if up_to == 0 || up_to >= next {
+                            prop_assert_eq!(settle(&mut confirms, number, is_multiple, is_ack), Err(NeverSent));
+                            continue;
                         }
+                        let named: Vec<u64> = model.range(from..=up_to).map(|(tag, _)| *tag).collect();
+                        let expected: Vec<_> = named.iter().map(|tag| {
+                            let (_, is_back) = model.remove(tag).expect("it is there");
+                            let other = if is_ack { Verdict::Confirmed } else { Verdict::Nacked };
+                            (*tag, if is_back { Verdict::Returned } else { other })
+                        }).collect();
+                        prop_assert_eq!(settle(&mut confirms, number, is_multiple, is_ack), Ok(expected));
                     }
                 }
-            }
-            prop_assert_eq!(confirms.len(), 0);
-            for (number, routable) in &messages {
-                if *routable && !unroutable.contains(number) {
-                    prop_assert!(confirmed.contains(&number.to_string()));
-                }
+                prop_assert_eq!(confirms.len(), model.len());
+                prop_assert_eq!(confirms.oldest().map(|message| message.tag), model.keys().next().copied());
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::stream::StreamExt;
 use lapin::{Connection, Event};
-use tokio::{sync::watch, task::JoinError, time::Instant};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -22,7 +22,7 @@ use super::{
     dial::ConnectError,
     lock::Candidate,
     publisher::{PublisherError, Signs},
-    session::{Session, topology},
+    session::{Ended, Session, topology},
 };
 use crate::{
     backoff::Backoff,
@@ -174,13 +174,13 @@ impl Connector {
                         None => break End::Broken,
                     },
                     Some(ended) = publishers.join_next() => {
-                        if let Ok(Err(error)) = &ended {
-                            if let Some(code) = error.channel_close() {
+                        if let Ok(Ended { why, .. }) = &ended {
+                            if let Some(code) = why.channel_close() {
                                 self.metrics.channel_closes.count(code);
                             }
-                            self.note(format!("a publisher gave up its channel: {}", Chain(error)));
+                            self.note(format!("a publisher gave up its channel: {}", Chain(why)));
+                            self.tell_end(why);
                         }
-                        self.tell_end(ended);
                         break End::Broken;
                     }
                     error = topology.as_mut() => {
@@ -209,15 +209,12 @@ impl Connector {
     }
 
     /// Why a publisher has ended; with it goes the connection.
-    fn tell_end(&self, ended: Result<Result<(), PublisherError>, JoinError>) {
+    fn tell_end(&self, why: &PublisherError) {
         let Some(others) = self.losses.pass(Instant::now().into_std()) else { return };
-        match ended {
-            Ok(Ok(())) => warn!(event = "publisher_ended", others, "a publisher ended by itself"),
-            Ok(Err(error)) => {
-                warn!(event = "publisher_gave_up", error = %Chain(&error), others, "a publisher gave up its channel");
-            }
-            // The hook has logged where, and such words of the panic as may be logged.
-            Err(_) => error!(event = "publisher_panicked", others, "a publisher panicked"),
+        if matches!(why, PublisherError::Panicked) {
+            error!(event = "publisher_panicked", others, "a publisher panicked");
+        } else {
+            warn!(event = "publisher_gave_up", error = %Chain(why), others, "a publisher gave up its channel");
         }
     }
 

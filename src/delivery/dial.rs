@@ -1,6 +1,7 @@
 //! From a URL to an open AMQP connection, every step under a deadline, and a fuse on its socket.
 
 use std::{
+    io,
     net::Shutdown,
     os::fd::AsFd,
     sync::{Arc, Mutex, PoisonError},
@@ -13,10 +14,18 @@ use lapin::{
     uri::{AMQPScheme, AMQPUri},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt};
 use tracing::debug;
 
-use super::topology::TopologyError;
-use crate::config::{Broker, BrokerTls, BrokerUrl};
+use super::{
+    kit::Kit,
+    topology::TopologyError,
+    wire::{Socket, Taker, Wire, handover},
+};
+use crate::{
+    client,
+    config::{Broker, BrokerTls, BrokerUrl},
+};
 
 /// Why a session did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -36,55 +45,100 @@ pub enum ConnectError {
         #[source]
         source: lapin::Error,
     },
+    /// It was there, and ended before anything could be published.
+    #[error("the connection was lost")]
+    Lost,
     /// Exchange, queue or binding.
     #[error(transparent)]
     Topology(#[from] TopologyError),
     /// The files of `broker.tls` hold no certificate or key.
     #[error("broker.tls cannot be used")]
-    Tls(#[source] std::io::Error),
+    Tls(#[source] io::Error),
     /// The URL cannot be read.
     #[error("the URL cannot be read")]
     Url,
 }
 
-/// TCP, TLS and AMQP, up to an open connection.
-pub(super) async fn dial(url: &BrokerUrl, broker: &Broker, fuse: &Fuse) -> Result<Connection, ConnectError> {
+/// TCP, TLS and AMQP, up to an open connection; with the place where its wire can be had.
+pub(super) async fn dial(
+    url: &BrokerUrl,
+    broker: &Broker,
+    fuse: &Fuse,
+) -> Result<(Connection, Taker), ConnectError> {
     let mut uri: AMQPUri = url.secret.expose().parse().map_err(|_| ConnectError::Url)?;
     // Lapin's parser takes an IPv6 address for no host at all, and goes to localhost.
     uri.authority.host.clone_from(&url.host);
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    // Told beforehand, lapin need not make its buffers larger later: then it would touch all of their 8 MiB.
+    uri.query.frame_max.get_or_insert(FRAME_BYTES_MAX);
     let tls = match uri.scheme {
         AMQPScheme::AMQP => None,
         AMQPScheme::AMQPS => Some(Arc::new(tls(&broker.tls).map_err(ConnectError::Tls)?)),
     };
-    let runtime = lapin::runtime::default_runtime()
-        .map_err(|source| ConnectError::Refused { step: "finding the runtime", source })?;
+    let (giver, taker) = handover();
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("graphhook {}", env!("CARGO_PKG_VERSION")).into());
     let (host, port, within, line) = (url.host.clone(), url.port, broker.connect_within, fuse.clone());
     // Dialling has its own deadline inside; the one outside is for the broker that accepts and then says nothing.
     let connection = Connection::connector(
         uri,
-        runtime,
-        async move |_, runtime| {
-            let dial = async {
-                let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port)).await?.collect();
-                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
-                if let AsyncTcpStream::Plain(plain) = &stream {
-                    plain.get_ref().set_nodelay(true)?;
-                    line.wire(plain.get_ref().as_fd().try_clone_to_owned()?.into());
-                }
-                match &tls {
-                    None => Ok(stream),
-                    Some(tls) => stream.into_rustls(tls, &host).await,
-                }
-            };
-            let dialled = tokio::time::timeout(within, dial).await;
-            Ok(dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?)
+        Kit::runtime(),
+        async move |_, _| {
+            let dialled = tokio::time::timeout(within, socket(&host, port, within, &tls, &line)).await;
+            let socket = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            let (wire, end) = Wire::new(socket);
+            giver.carry(wire);
+            Ok(AsyncTcpStream::Plain(end))
         },
         properties,
     );
-    step(within * 2, "connecting", connection).await
+    Ok((step(within * 2, "connecting", connection).await?, taker))
+}
+
+/// TCP, and TLS if there is a connector.
+async fn socket(
+    host: &str,
+    port: u16,
+    within: Duration,
+    tls: &Option<Arc<RustlsConnector>>,
+    line: &Fuse,
+) -> io::Result<Box<dyn Socket>> {
+    let addresses = tokio::net::lookup_host((host, port)).await?;
+    let dialled = client::dial(addresses, within).await;
+    let stream =
+        dialled.map_err(|last| last.map_or(io::ErrorKind::AddrNotAvailable.into(), |(_, error)| error))?;
+    stream.set_nodelay(true)?;
+    line.wire(stream.as_fd().try_clone_to_owned()?.into());
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => {
+            let plain = AsyncTcpStream::Plain(TokioAsyncReadCompatExt::compat(stream));
+            Ok(Box::new(FuturesAsyncReadCompatExt::compat(plain.into_rustls(tls, host).await?)))
+        }
+    }
+}
+
+/// What the first broker that answers gives; else why the last one did not.
+pub(super) async fn first<T, E: From<ConnectError>>(
+    broker: &Broker,
+    open: impl AsyncFn(Connection, Fuse) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut failed = ConnectError::Url.into();
+    for url in &broker.urls {
+        let fuse = Fuse::default();
+        let opened = match dial(url, broker, &fuse).await {
+            Ok((connection, _)) => open(connection, fuse.clone()).await,
+            Err(error) => Err(error.into()),
+        };
+        match opened {
+            Ok(opened) => return Ok(opened),
+            Err(error) => {
+                fuse.blow();
+                failed = error;
+            }
+        }
+    }
+    Err(failed)
 }
 
 /// One step of connecting, under its deadline.
@@ -99,8 +153,8 @@ pub(super) async fn step<T>(
     }
 }
 
-fn tls(config: &BrokerTls) -> std::io::Result<RustlsConnector> {
-    let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+fn tls(config: &BrokerTls) -> io::Result<RustlsConnector> {
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let trust = match &config.ca {
         None => RustlsConnectorConfig::new_with_native_certs()?,
         Some(pem) => {
@@ -160,5 +214,7 @@ fn end(socket: &std::net::TcpStream) {
     }
 }
 
+/// RabbitMQ's own bound by default.
+const FRAME_BYTES_MAX: u32 = 128 << 10;
 /// A hung broker is noticed after two of these. RabbitMQ advises 5 to 20 s.
 const HEARTBEAT_SECONDS: u16 = 10;

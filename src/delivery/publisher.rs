@@ -1,24 +1,21 @@
-//! One task owns one channel: it publishes, keeps hundreds of messages in flight, and judges their confirms.
+//! Publishes on one channel, keeps hundreds of messages in flight, and judges their confirms.
 //!
-//! Why a task for each channel: lapin takes a delivery tag under one lock and queues the frames under another,
-//! so that clones of a channel which publish from several tasks get each other's confirms (seen on 4.12).
-//!
-//! What a confirm means for which message is decided in [`confirms`](super::confirms).
+//! Lapin has opened the channel, and puts it into confirm mode; what is published on it, and what the broker says to that,
+//! goes by frames of our own ([`wire`](super::wire)). What a confirm means for which message is decided in
+//! [`confirms`](super::confirms).
 
 use std::{
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use bytes::BytesMut;
 use lapin::{
-    BasicProperties, Channel, Confirmation, ErrorKind,
-    message::BasicReturnMessage,
-    options::BasicPublishOptions,
+    BasicProperties, Channel, ErrorKind,
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -30,16 +27,16 @@ use tracing::debug;
 
 use super::{
     Cause, Fate,
-    confirms::{Confirm, Confirms, Verdict},
-    drain::Drain,
+    confirms::{Confirms, Message, NeverSent, Verdict},
     room::Taken,
+    wire::{
+        Lost, Station,
+        frame::{Closed, Confirmed, Frame, Garbled, Said, Stamp},
+    },
 };
 use crate::{
     config::Broker,
-    deadline::{Deadline, Elapsed},
     envelope::{Envelope, properties},
-    failpoint::{self, Point},
-    heart::Heart,
     metrics::{ChannelClose, Metrics, Publish},
     notification::id::MessageId,
 };
@@ -55,33 +52,28 @@ pub(super) struct Parcel {
 /// Why a publisher gave up its channel. Everything it had in flight is unsafe then.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PublisherError {
-    #[error("the channel closed")]
-    Closed(#[source] lapin::Error),
+    #[error("the broker closed the channel: {0}")]
+    Closed(Closed),
     #[error("no confirm from the broker within {GIVE_UP:?}")]
     Unconfirmed,
-    #[error("the channel does not confirm")]
-    NotConfirming,
-    #[error("the broker returned a message without an id")]
-    Nameless,
+    #[error(transparent)]
+    NeverSent(#[from] NeverSent),
+    #[error(transparent)]
+    Garbled(#[from] Garbled),
+    #[error("the connection is gone")]
+    Lost(#[source] Lost),
+    #[error("it panicked")]
+    Panicked,
 }
 
 impl PublisherError {
     /// The broker's reason, if it closed the channel and not the connection.
     pub(super) fn channel_close(&self) -> Option<ChannelClose> {
         match self {
-            Self::Closed(error) => channel_close(error),
-            Self::Unconfirmed | Self::NotConfirming | Self::Nameless => None,
-        }
-    }
-
-    /// Whether the broker closed the channel, and not more, with an error of AMQP: a message may have been too
-    /// large, or not allowed.
-    fn is_about_the_message(&self) -> bool {
-        match self {
-            Self::Closed(error) => {
-                matches!(error.kind(), ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::CONTENTTOOLARGE | AMQPSoftError::PRECONDITIONFAILED)))
+            Self::Closed(closed) => Some(reason(closed)),
+            Self::Unconfirmed | Self::NeverSent(_) | Self::Garbled(_) | Self::Lost(_) | Self::Panicked => {
+                None
             }
-            Self::Unconfirmed | Self::NotConfirming | Self::Nameless => false,
         }
     }
 }
@@ -97,167 +89,109 @@ pub(super) struct Signs {
 
 /// Publishes on one channel.
 pub(super) struct Publisher {
-    channel: Channel,
-    exchange: ShortString,
+    channel: u16,
+    stamp: Stamp,
     confirm_within: Duration,
     metrics: Arc<Metrics>,
     signs: Arc<Signs>,
     parcels: mpsc::Receiver<Parcel>,
-    confirms: Confirms,
-    heart: Heart,
+    is_open: bool,
+    confirms: Confirms<Flight>,
 }
 
-/// A publish whose confirm is known.
-struct Landed {
+/// A message in flight.
+#[derive(Debug)]
+struct Flight {
     parcel: Parcel,
     published: Instant,
-    confirm: Result<Confirm, PublisherError>,
+}
+
+impl Message for Flight {
+    fn id(&self) -> &MessageId {
+        &self.parcel.envelope.message_id
+    }
 }
 
 impl Publisher {
-    /// A publisher on this channel, and the way to it.
+    /// A publisher on this channel, which must be in confirm mode and fresh, and the way to it.
     pub(super) fn new(
-        channel: Channel,
+        channel: &Channel,
+        frame_max: u32,
         broker: &Broker,
         metrics: Arc<Metrics>,
         signs: Arc<Signs>,
-        heart: Heart,
     ) -> (mpsc::Sender<Parcel>, Self) {
         // As wide as the room that requests share, and as the window of the replay: neither finds it full.
         let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
         let publisher = Self {
-            channel,
-            exchange: short(&broker.exchange),
+            channel: channel.id(),
+            stamp: Stamp::new(channel.id(), &broker.exchange, frame_max),
             confirm_within: broker.confirm_within,
             metrics,
             signs,
             parcels,
+            is_open: true,
             confirms: Confirms::default(),
-            heart,
         };
         (way, publisher)
     }
 
-    /// Publishes what comes in until all senders are gone and everything is confirmed.
-    pub(super) async fn run(mut self) -> Result<(), PublisherError> {
-        let mut flights = FuturesUnordered::new();
-        let drain = Drain::new();
-        let mut open = true;
-        while open || !flights.is_empty() {
-            self.heart.beat();
-            failpoint::reached(Point::PublisherTurns);
-            tokio::select! {
-                biased;
-                Some(first) = flights.next(), if !flights.is_empty() => {
-                    // Everything that is ready is judged together: see `confirms`.
-                    let mut landed = vec![first];
-                    drain.take_ready(&mut flights, &mut landed);
-                    let again = self.settle(landed)?;
-                    flights.extend(again.into_iter().map(|parcel| self.publish(parcel)));
+    /// Whether nobody can reach it any more, and nothing is in flight.
+    fn is_done(&self) -> bool {
+        !self.is_open && self.confirms.len() == 0
+    }
+
+    /// Writes what has come in, up to a bound.
+    fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut) {
+        let until = into.len() + WRITTEN_BYTES;
+        let mut published = None;
+        while self.is_open && into.len() < until {
+            match self.parcels.poll_recv(context) {
+                Poll::Ready(Some(parcel)) => {
+                    self.stamp.put(&parcel.envelope, into);
+                    let published = *published.get_or_insert_with(Instant::now);
+                    self.confirms.launched(Flight { parcel, published });
+                    self.metrics.publishes_in_flight.inc();
                 }
-                parcel = self.parcels.recv(), if open => match parcel {
-                    Some(parcel) => {
-                        // The flights start in this order: each takes its place in line at its first poll.
-                        self.note_launch(&parcel);
-                        flights.push(self.publish(parcel));
-                        while let Ok(parcel) = self.parcels.try_recv() {
-                            self.note_launch(&parcel);
-                            flights.push(self.publish(parcel));
-                        }
-                    }
-                    None => open = false,
-                },
-                () = self.heart.idle() => {}
+                Poll::Ready(None) => self.is_open = false,
+                Poll::Pending => return,
             }
         }
-        Ok(())
     }
 
-    fn note_launch(&mut self, parcel: &Parcel) {
-        self.confirms.launched(&parcel.envelope.message_id);
-        self.metrics.publishes_in_flight.inc();
-    }
-
-    /// One publish and its confirm. Waiting has an end of its own here, far behind every request's deadline:
-    /// dropping single confirms would leak them in lapin, so whoever waits too long costs the channel.
-    fn publish(&self, parcel: Parcel) -> impl Future<Output = Landed> + use<> {
-        let channel = self.channel.clone();
-        let exchange = self.exchange.clone();
-        let signs = Arc::clone(&self.signs);
-        async move {
-            let published = Instant::now();
-            let confirm = {
-                let confirm = async {
-                    let envelope = &parcel.envelope;
-                    let options = BasicPublishOptions { mandatory: true, immediate: false };
-                    let key = short(envelope.routing_key.as_str());
-                    channel
-                        .basic_publish(exchange, key, options, &envelope.body, amqp_properties(envelope))
-                        .await?
-                        .await
-                };
-                let mut confirm = pin!(confirm);
-                loop {
-                    match Deadline::after(GIVE_UP).limit(confirm.as_mut()).await {
-                        Ok(confirm) => break confirm.map_err(PublisherError::Closed).and_then(read),
-                        // A broker that blocks us reads nothing, however long that takes, and has said so.
-                        Err(Elapsed) if signs.blocked.load(Ordering::Relaxed) => {}
-                        Err(Elapsed) => break Err(PublisherError::Unconfirmed),
-                    }
-                }
-            };
-            Landed { parcel, published, confirm }
-        }
-    }
-
-    /// Tells everyone of a group of publishes what became of them; returns those to publish again.
-    fn settle(&mut self, landed: Vec<Landed>) -> Result<Vec<Parcel>, PublisherError> {
-        for confirm in landed.iter().filter_map(|landed| landed.confirm.as_ref().ok()) {
-            self.confirms.note(confirm);
-        }
-        let mut again = Vec::new();
-        let mut failed = None;
-        for Landed { parcel, published, confirm } in landed {
-            match confirm.map(|confirm| self.confirms.judge(&parcel.envelope.message_id, &confirm)) {
-                // Once whoever waited has given up, publishing it again would help nobody.
-                Ok(Verdict::Unknown) if !parcel.fate.is_closed() => again.push(parcel),
-                Ok(verdict) => self.tell(parcel, verdict, published.elapsed()),
-                Err(error) => {
-                    if self.confirms.len() == 1 && error.is_about_the_message() {
-                        // Alone on its channel, it cannot have been another one.
-                        parcel.fate.send(Err(Cause::Rejected)).ok();
-                    }
-                    failed = failed.or(Some(error));
-                }
+    fn hear(&mut self, said: Said, now: &mut Now) -> Result<(), PublisherError> {
+        match said {
+            Said::Ack(confirmed) => self.settle(confirmed, true, now),
+            Said::Nack(confirmed) => self.settle(confirmed, false, now),
+            Said::Returned(id) => {
+                self.confirms.returned(&id);
+                Ok(())
             }
+            Said::Closed(closed) => {
+                let in_flight = self.confirms.len();
+                self.metrics.publishes_in_flight.dec_by(in_flight as i64);
+                self.metrics.publishes.count_many(Publish::Closed, in_flight);
+                if let Some(flight) = self.confirms.give_up()
+                    && is_about_the_message(&closed)
+                {
+                    // Alone on its channel, it cannot have been another one.
+                    flight.parcel.fate.send(Err(Cause::Rejected)).ok();
+                }
+                Err(PublisherError::Closed(closed))
+            }
+            Said::Else | Said::Nothing => Ok(()),
         }
-        failed.map_or(Ok(again), Err)
     }
 
-    fn tell(&mut self, parcel: Parcel, verdict: Verdict, took: Duration) {
-        let (result, fate) = match verdict {
-            Verdict::Confirmed if took > self.confirm_within => (Publish::Late, Ok(())),
-            Verdict::Confirmed => (Publish::Ack, Ok(())),
-            Verdict::Nacked => (Publish::Nack, Err(Cause::Nacked)),
-            Verdict::Returned => (Publish::Returned, Err(Cause::Returned)),
-            Verdict::Unknown => (Publish::Late, Err(Cause::Late)),
-        };
-        if verdict == Verdict::Returned {
-            self.signs.unroutable.notify_one();
-        }
-        self.confirms.settled(&parcel.envelope.message_id);
-        self.metrics.publishes_in_flight.dec();
-        self.metrics.publishes.count(result);
-        self.metrics.confirm_duration.observe(took.as_secs_f64());
-        if verdict == Verdict::Confirmed
-            && let Some(received) = parcel.envelope.properties.received_at()
-        {
-            let since = SystemTime::now().duration_since(received).unwrap_or_default();
-            self.metrics.end_to_end.observe(since.as_secs_f64());
-        }
-        if parcel.fate.send(fate).is_err() {
-            debug!(message_id = %parcel.envelope.message_id.as_str(), ?took, "a confirm came after the answer");
-        }
+    fn settle(&mut self, confirmed: Confirmed, is_ack: bool, now: &mut Now) -> Result<(), PublisherError> {
+        let Self { confirms, metrics, signs, confirm_within, .. } = self;
+        let tell = |flight: Flight, verdict| now.tell(flight, verdict, *confirm_within, metrics, signs);
+        Ok(confirms.settle(confirmed, is_ack, tell)?)
+    }
+
+    /// Since when its oldest message waits for a confirm.
+    fn waits_since(&self) -> Option<Instant> {
+        self.confirms.oldest().map(|flight| flight.published)
     }
 }
 
@@ -268,6 +202,123 @@ impl Drop for Publisher {
         self.metrics.publishes_in_flight.dec_by(in_flight as i64);
         self.metrics.publishes.count_many(Publish::Closed, in_flight + self.parcels.len());
     }
+}
+
+/// The moment at which a group of confirms is read, looked up once.
+struct Now {
+    monotonic: Instant,
+    system: SystemTime,
+}
+
+impl Now {
+    fn tell(
+        &self,
+        flight: Flight,
+        verdict: Verdict,
+        confirm_within: Duration,
+        metrics: &Metrics,
+        signs: &Signs,
+    ) {
+        let Flight { parcel, published } = flight;
+        let took = self.monotonic.saturating_duration_since(published);
+        let (result, fate) = match verdict {
+            Verdict::Confirmed if took > confirm_within => (Publish::Late, Ok(())),
+            Verdict::Confirmed => (Publish::Ack, Ok(())),
+            Verdict::Nacked => (Publish::Nack, Err(Cause::Nacked)),
+            Verdict::Returned => (Publish::Returned, Err(Cause::Returned)),
+        };
+        if verdict == Verdict::Returned {
+            signs.unroutable.notify_one();
+        }
+        metrics.publishes_in_flight.dec();
+        metrics.publishes.count(result);
+        metrics.confirm_duration.observe(took.as_secs_f64());
+        if verdict == Verdict::Confirmed
+            && let Some(received) = parcel.envelope.properties.received_at()
+        {
+            let since = self.system.duration_since(received).unwrap_or_default();
+            metrics.end_to_end.observe(since.as_secs_f64());
+        }
+        if let Err(_gone) = parcel.fate.send(fate) {
+            debug!(message_id = %parcel.envelope.message_id.as_str(), ?took, "a confirm came after the answer");
+        }
+    }
+}
+
+/// All publishers of a connection.
+pub(super) struct Crew {
+    publishers: Vec<Publisher>,
+    signs: Arc<Signs>,
+    /// Before this nobody waits too long: the broker has blocked us until then.
+    blocked_until: Option<Instant>,
+    now: Option<Now>,
+}
+
+impl Crew {
+    pub(super) fn new(publishers: Vec<Publisher>, signs: Arc<Signs>) -> Self {
+        Self { publishers, signs, blocked_until: None, now: None }
+    }
+
+    /// Whether nobody can reach them any more, and nothing is in flight.
+    pub(super) fn is_done(&self) -> bool {
+        self.publishers.iter().all(Publisher::is_done)
+    }
+
+    /// Whether a confirm has been waited for in vain. This is far behind every request's deadline: a confirm that is
+    /// missing keeps its message's place, so it costs the connection.
+    ///
+    /// A broker that blocks us reads nothing, however long that takes, and has said so.
+    pub(super) fn look(&mut self) -> Result<(), PublisherError> {
+        let now = Instant::now();
+        if self.signs.blocked.load(Ordering::Relaxed) {
+            self.blocked_until = Some(now);
+        }
+        let oldest = self.publishers.iter().filter_map(Publisher::waits_since).min();
+        match oldest.max(self.blocked_until.filter(|_| oldest.is_some())) {
+            Some(since) if now > since + GIVE_UP => Err(PublisherError::Unconfirmed),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Station for Crew {
+    type Error = PublisherError;
+
+    fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut) {
+        self.publishers.iter_mut().for_each(|publisher| publisher.fill(context, into));
+        self.now = None;
+    }
+
+    fn hear(&mut self, frame: Frame<'_>) -> Result<bool, PublisherError> {
+        let Some(publisher) = self.publishers.iter_mut().find(|publisher| publisher.channel == frame.channel)
+        else {
+            return Ok(false);
+        };
+        let said = frame.read()?;
+        let is_ours = said != Said::Else;
+        let now =
+            self.now.get_or_insert_with(|| Now { monotonic: Instant::now(), system: SystemTime::now() });
+        publisher.hear(said, now)?;
+        Ok(is_ours)
+    }
+}
+
+/// The broker's reason for closing a channel.
+fn reason(closed: &Closed) -> ChannelClose {
+    match closed.code {
+        311 => ChannelClose::ContentTooLarge,
+        313 => ChannelClose::NoConsumers,
+        403 => ChannelClose::AccessRefused,
+        404 => ChannelClose::NotFound,
+        405 => ChannelClose::ResourceLocked,
+        406 => ChannelClose::PreconditionFailed,
+        _ => ChannelClose::Other,
+    }
+}
+
+/// Whether the broker may have closed the channel over the message: it was too large, or not allowed.
+fn is_about_the_message(closed: &Closed) -> bool {
+    matches!(reason(closed), ChannelClose::ContentTooLarge | ChannelClose::PreconditionFailed)
 }
 
 /// The broker's reason, if it closed a channel and not the connection.
@@ -294,22 +345,6 @@ fn soft_error(error: &AMQPSoftError) -> ChannelClose {
     }
 }
 
-/// A confirm in our own terms.
-fn read(confirmation: Confirmation) -> Result<Confirm, PublisherError> {
-    let id = |message: Option<BasicReturnMessage>| match message {
-        None => Ok(None),
-        Some(message) => {
-            let id = message.properties.message_id().as_ref().and_then(|id| MessageId::given(id.as_str()));
-            id.map(Some).ok_or(PublisherError::Nameless)
-        }
-    };
-    match confirmation {
-        Confirmation::Ack(message) => Ok(Confirm::Ack(id(message)?)),
-        Confirmation::Nack(message) => Ok(Confirm::Nack(id(message)?)),
-        Confirmation::NotRequested => Err(PublisherError::NotConfirming),
-    }
-}
-
 /// The properties of a message in lapin's types.
 pub(crate) fn amqp_properties(envelope: &Envelope) -> BasicProperties {
     let mut headers = FieldTable::default();
@@ -331,6 +366,8 @@ pub(super) fn short(text: &str) -> ShortString {
     ShortString::try_new(text).expect("message ids, routing keys and names are at most 255 bytes long")
 }
 
+/// Bytes that one publisher writes before others have their turn, and the socket.
+const WRITTEN_BYTES: usize = 256 << 10;
 /// The window of the replay, and a batch on top.
 const REPLAYED_MAX: usize = 1024;
 /// After this long a confirm will not come: the session is given up with all that is in flight. It happens: a

@@ -46,10 +46,15 @@ impl Default for Gate {
 impl Gate {
     /// Passes the item on if there is room. The envelope is only made when the rate allows it: a flood of
     /// forgeries must not cost more than counting them.
-    pub(super) fn pass(&self, way: &mpsc::Sender<Parcel>, envelope: impl FnOnce() -> Envelope) -> bool {
+    pub(super) fn pass(
+        &self,
+        way: impl FnOnce() -> Option<mpsc::Sender<Parcel>>,
+        envelope: impl FnOnce() -> Envelope,
+    ) -> bool {
         if !self.within_rate(Instant::now()) {
             return false;
         }
+        let Some(way) = way() else { return false };
         let envelope = envelope();
         let parcel = self.room.try_take(envelope.body.len()).map(|room| Parcel { envelope, _room: room });
         parcel.is_some_and(|parcel| way.try_send(parcel).is_ok())

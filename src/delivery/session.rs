@@ -1,11 +1,14 @@
 //! One connection with everything that runs on it: a few publishers, the quarantine.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::{
+    FutureExt,
+    stream::{BoxStream, StreamExt},
+};
 use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinSet, coop::unconstrained},
 };
 use tracing::{info, warn};
@@ -13,14 +16,17 @@ use tracing::{info, warn};
 use super::{
     Senders,
     dial::{ConnectError, Fuse, dial, step},
-    publisher::{Publisher, PublisherError, Signs, short},
+    publisher::{Crew, Publisher, PublisherError, Signs, short},
     quarantine,
     topology::{establish, establish_quarantine, quarantine_name},
+    wire::{Carried, Wire},
 };
 use crate::{
     config::{Broker, BrokerUrl},
+    deadline::Deadline,
     error::Chain,
-    heart::{Hearts, Part},
+    failpoint::{self, Point},
+    heart::{Heart, Hearts, Part},
     metrics::Metrics,
 };
 
@@ -30,7 +36,10 @@ pub(super) struct Session {
     fuse: Fuse,
     pub(super) events: BoxStream<'static, Event>,
     pub(super) senders: Arc<Senders>,
-    pub(super) publishers: JoinSet<Result<(), PublisherError>>,
+    /// One task, which carries the wire with all publishers on it.
+    pub(super) publishers: JoinSet<Ended>,
+    /// Told when nobody can reach the publishers any more, and nothing is in flight.
+    settled: oneshot::Receiver<()>,
     quarantine: JoinSet<()>,
     pub(super) signs: Arc<Signs>,
     /// Whether refused items have somewhere to go.
@@ -51,25 +60,29 @@ impl Session {
         let within = broker.connect_within;
         let fuse = Fuse::default();
         let opened = async {
-            let connection = dial(url, broker, &fuse).await?;
+            let (connection, taker) = dial(url, broker, &fuse).await?;
             let events = connection.events_listener().boxed();
             topology(&connection, broker, &metrics).await?;
             let signs = Arc::<Signs>::default();
             let mut channels = Vec::with_capacity(broker.channels + 2);
-            let mut publishers = JoinSet::new();
-            let mut ways = Vec::with_capacity(broker.channels + 1);
+            let (mut crew, mut ways) = (Vec::with_capacity(broker.channels + 1), Vec::new());
+            let frame_max = connection.configuration().frame_max();
             // One more for the replay.
             for _ in 0..=broker.channels {
                 let channel = confirming_channel(&connection, within).await?;
-                channels.push(channel.clone());
-                let heart = hearts.heart(Part::Publisher);
-                let (way, publisher) =
-                    Publisher::new(channel, broker, Arc::clone(&metrics), Arc::clone(&signs), heart);
-                // Out of budget, tokio's timers wake whoever polls them: a publisher that takes all that is ready
-                // would never come to an end. Its loops end without a budget, for what is in flight is bounded.
-                publishers.spawn(unconstrained(publisher.run()));
+                let (metrics, signs) = (Arc::clone(&metrics), Arc::clone(&signs));
+                let (way, publisher) = Publisher::new(&channel, frame_max, broker, metrics, signs);
+                channels.push(channel);
+                crew.push(publisher);
                 ways.push(way);
             }
+            let wire = taker.take().await.ok_or(ConnectError::Lost)?;
+            let heart = hearts.heart(Part::Publisher);
+            let (done, settled) = oneshot::channel();
+            let mut publishers = JoinSet::new();
+            // Out of budget, tokio's channels and sockets would say that there is nothing although there is.
+            let crew = Crew::new(crew, Arc::clone(&signs));
+            publishers.spawn(unconstrained(publish(wire, crew, heart, done)));
             let (way, quarantine) =
                 open_quarantine(&connection, broker, Arc::clone(&metrics), &mut channels).await;
             let has_quarantine = way.is_some();
@@ -81,6 +94,7 @@ impl Session {
                 events,
                 senders,
                 publishers,
+                settled,
                 quarantine,
                 signs,
                 channels,
@@ -92,10 +106,10 @@ impl Session {
 
     /// Waits for what is in flight, then closes politely. The daemon's stop bounds the waiting.
     pub(super) async fn close(self) {
-        let Self { connection, fuse, senders, mut publishers, mut quarantine, channels, .. } = self;
-        // Publishers end when nobody can reach them any more and all they have in flight is confirmed.
+        let Self { connection, fuse, senders, publishers, settled, mut quarantine, channels, .. } = self;
         drop(senders);
-        while publishers.join_next().await.is_some() {}
+        // It is told nothing more when they are gone.
+        settled.await.ok();
         while quarantine.join_next().await.is_some() {}
         let closed = tokio::time::timeout(CLOSE_WITHIN, connection.close(200, "shutdown".into())).await;
         match closed {
@@ -105,13 +119,70 @@ impl Session {
             }
             Err(_) => warn!(event = "broker_close_late", "the broker did not close the connection in time"),
         }
-        drop(channels);
+        drop((channels, publishers));
         fuse.blow();
     }
 
     /// Ends everything at once.
     pub(super) fn cut(self) {
         self.fuse.blow();
+    }
+}
+
+/// The end of the publishers. Their wire outlives them until the Connector has heard of it: lapin would complain first.
+pub(super) struct Ended {
+    pub(super) why: PublisherError,
+    _wire: Wire,
+}
+
+/// Carries the wire, with the publishers on it, until the connection is gone or one of them gives up its channel.
+async fn publish(mut wire: Wire, crew: Crew, heart: Heart, done: oneshot::Sender<()>) -> Ended {
+    let carrying = AssertUnwindSafe(carry(&mut wire, crew, heart, done)).catch_unwind();
+    // The hook has logged where, and such words of the panic as may be logged.
+    let why = carrying.await.unwrap_or(PublisherError::Panicked);
+    Ended { why, _wire: wire }
+}
+
+async fn carry(
+    wire: &mut Wire,
+    mut crew: Crew,
+    mut heart: Heart,
+    done: oneshot::Sender<()>,
+) -> PublisherError {
+    let mut done = Some(done);
+    let mut look = pin!(Deadline::after(LOOK_EVERY).passed());
+    loop {
+        heart.beat();
+        let carried = poll_fn(|context| {
+            failpoint::reached(Point::PublisherTurns);
+            let carried = wire.poll_carry(context, &mut crew);
+            if crew.is_done()
+                && let Some(done) = done.take()
+            {
+                done.send(()).ok();
+            }
+            carried
+        });
+        tokio::select! {
+            biased;
+            carried = carried => match carried {
+                Carried::Failed(error) => return error,
+                Carried::Lost(lost) => {
+                    drop(crew);
+                    // Lapin knows more of it, and tells the Connector, who then ends this task.
+                    wire.end().await;
+                    Deadline::after(LAPIN_TELLS_WITHIN).passed().await;
+                    return PublisherError::Lost(lost);
+                }
+            },
+            () = look.as_mut() => {
+                if let Err(error) = crew.look() {
+                    return error;
+                }
+                look.set(Deadline::after(LOOK_EVERY).passed());
+            }
+            () = heart.idle() => {}
+        }
     }
 }
 
@@ -176,5 +247,9 @@ async fn open_quarantine(
     }
 }
 
+/// Time between two looks for confirms that are waited for in vain.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Time for lapin's word of a connection that is gone.
+const LAPIN_TELLS_WITHIN: Duration = Duration::from_secs(1);
 /// Time for the close handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);

@@ -78,7 +78,7 @@ pub(super) fn quarantine_name(broker: &Broker) -> String {
     format!("{}{QUARANTINE_SUFFIX}", broker.exchange)
 }
 
-async fn exchange(channel: &Channel, name: &str, topology: Topology) -> Result<(), TopologyError> {
+pub(super) async fn exchange(channel: &Channel, name: &str, topology: Topology) -> Result<(), TopologyError> {
     let options = ExchangeDeclareOptions {
         passive: topology == Topology::Check,
         durable: true,

@@ -54,9 +54,24 @@ impl Arrival {
     }
 }
 
+/// What all messages of a request say of its arrival, written once.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    timestamp: u64,
+    received_at: String,
+    request: String,
+}
+
+impl From<Arrival> for Stamp {
+    fn from(Arrival { at, request }: Arrival) -> Self {
+        let received_at = humantime::format_rfc3339_millis(at).to_string();
+        Self { timestamp: unix(at), received_at, request: request.to_string() }
+    }
+}
+
 impl Properties {
     /// Properties of an item, without the verdict on it.
-    pub(super) fn of(notification: &Notification<'_>, resource: &Resource, arrival: Arrival) -> Self {
+    pub(super) fn of(notification: &Notification<'_>, resource: &Resource, stamp: &Stamp) -> Self {
         let mut headers = Vec::with_capacity(12);
         let mut put = |name, value| put(&mut headers, name, value);
         put(SUBSCRIPTION_ID, notification.subscription_id.as_deref());
@@ -66,9 +81,9 @@ impl Properties {
         put(RESOURCE, notification.resource.as_deref());
         put(RESOURCE_TYPE, notification.resource_type.as_deref());
         put(RESOURCE_DATA, Some(resource.as_str()));
-        headers.push((RECEIVED_AT.into(), humantime::format_rfc3339_millis(arrival.at).to_string()));
-        headers.push((REQUEST_ID.into(), arrival.request.to_string()));
-        Self { kind: MessageKind::Item(notification.kind), timestamp: unix(arrival.at), headers }
+        headers.push((RECEIVED_AT.into(), stamp.received_at.clone()));
+        headers.push((REQUEST_ID.into(), stamp.request.clone()));
+        Self { kind: MessageKind::Item(notification.kind), timestamp: stamp.timestamp, headers }
     }
 
     /// Properties of a gap.
@@ -123,7 +138,8 @@ fn unix(moment: SystemTime) -> u64 {
     moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
-const SUBSCRIPTION_ID: &str = "graph-subscription-id";
+/// The subscription that an item comes from.
+pub(crate) const SUBSCRIPTION_ID: &str = "graph-subscription-id";
 const TENANT_ID: &str = "graph-tenant-id";
 const RESOURCE: &str = "graph-resource";
 const RESOURCE_TYPE: &str = "graph-resource-type";
@@ -143,5 +159,7 @@ const RESOURCE_DATA: &str = "graphhook-resource-data";
 pub(super) const CLIENT_STATE: &str = "graphhook-client-state";
 /// Why an item was refused.
 pub(crate) const REASON: &str = "graphhook-reason";
+/// When a message was sent again by hand.
+pub(crate) const REPLAYED_AT: &str = "graphhook-replayed-at";
 /// Longest value that is copied from an item into a header. Consumers find longer ones in the body.
 const HEADER_BYTES_MAX: usize = 1024;

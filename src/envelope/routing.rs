@@ -142,8 +142,9 @@ impl Field {
         match self {
             Self::Kind => key.push_str(values.kind.as_str()),
             Self::ResourceType => {
-                let last = last_segment(values.resource_type.unwrap_or_default());
-                key.extend(last.chars().map(safe).map(lower));
+                let from = key.len();
+                push_safe(key, Some(last_segment(values.resource_type.unwrap_or_default())));
+                key[from..].make_ascii_lowercase();
             }
             Self::Change => push_safe(key, values.change),
             Self::TenantId => push_safe(key, values.tenant_id),
@@ -176,17 +177,15 @@ fn last_segment(resource_type: &str) -> &str {
     if last.is_empty() { UNKNOWN } else { last }
 }
 
-fn push_safe(key: &mut String, value: Option<&str>) {
-    key.extend(value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN).chars().map(safe));
-}
-
 /// A dot in a value would make a second word of it, and a `#` or `*` would look like a pattern.
-fn safe(character: char) -> char {
-    if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') { character } else { '_' }
-}
-
-fn lower(character: char) -> char {
-    character.to_ascii_lowercase()
+fn push_safe(key: &mut String, value: Option<&str>) {
+    let value = value.filter(|value| !value.is_empty()).unwrap_or(UNKNOWN);
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if value.bytes().all(is_safe) {
+        key.push_str(value);
+    } else {
+        key.extend(value.chars().map(|char| if u8::try_from(char).is_ok_and(is_safe) { char } else { '_' }));
+    }
 }
 
 impl fmt::Display for RoutingKey {

@@ -35,18 +35,17 @@ fn scan(data: &[u8], piece: usize) -> Found {
                 found.wrong = Some(at + wrong);
                 break;
             }
-            // It asks what follows the head.
-            Scanned::Passes(0) => {
-                let body = body_of(&data[start..at]);
-                assert!(scanner.follows(body), "nobody asked");
-                found.heads.push((Some(start).filter(|_| !behind_chunks), at));
-                behind_chunks = body == Body::Chunked;
-                start = match body {
-                    Body::Length(length) => at.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
-                    Body::Chunked => at,
-                };
-            }
             Scanned::Passes(passed) => at += passed,
+        }
+        if scanner.asks() {
+            let body = body_of(&data[start..at]);
+            assert!(scanner.follows(body), "nobody asked");
+            found.heads.push((Some(start).filter(|_| !behind_chunks), at));
+            behind_chunks = body == Body::Chunked;
+            start = match body {
+                Body::Length(length) => at.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)),
+                Body::Chunked => at,
+            };
         }
     }
     found

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use hyper::{
     HeaderMap, Request, Version,
     body::{Body as _, Incoming},
@@ -43,7 +44,7 @@ use crate::{
     config::{ClientAddress, Limits},
     deadline::{Deadline, Elapsed},
     metrics::{ConnectionFailure, TlsHandshake},
-    webhook::{Caller, Standing},
+    webhook::{Caller, Standing, Webhook},
 };
 
 /// Serves a connection to its end. Until it carries requests, nobody waits for it.
@@ -96,6 +97,13 @@ enum Failure {
     NoProxy(io::Error),
     Tls(io::Error),
     SlowTls,
+}
+
+/// What the requests of a connection share.
+struct Common {
+    webhook: Arc<Webhook>,
+    guest: Arc<Guest>,
+    closing: CancellationToken,
 }
 
 /// For whom a connection is.
@@ -166,11 +174,15 @@ async fn http<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // Cancelled by the daemon's stop, or by an answer that ends the connection.
-    let closing = stop.child_token();
     let (activity, limits) = (&guest.activity, &guest.terms.limits);
     let framing = Framing::new(activity.clone());
     let has_begun = AtomicBool::new(false);
+    let common = Arc::new(Common {
+        // Cancelled by the daemon's stop, or by an answer that ends the connection.
+        closing: stop.child_token(),
+        webhook: Arc::clone(&shared.webhook),
+        guest: Arc::clone(guest),
+    });
     let service = service_fn(|request: Request<Incoming>| {
         let body = request.body().size_hint().exact().map_or(Body::Chunked, Body::Length);
         let is_by_the_letter = framing.follows(body);
@@ -179,16 +191,16 @@ async fn http<S>(
         if place.is_none() && caller.standing == Standing::Welcome {
             caller.standing = Standing::Crowding;
         }
-        let (webhook, closing, guest) = (Arc::clone(&shared.webhook), closing.clone(), Arc::clone(guest));
         let request_is_open = activity.request();
         has_begun.store(true, Ordering::Relaxed);
+        let common = Arc::clone(&common);
         async move {
-            let answer = webhook.answer(request, caller).await;
+            let answer = common.webhook.answer(request, caller).await;
             if answer.is_genuine {
-                guest.becomes_known();
+                common.guest.becomes_known();
             }
             if answer.closes {
-                closing.cancel();
+                common.closing.cancel();
             }
             drop(request_is_open);
             Ok::<_, Infallible>(answer.response.map(|body| Taken::new(body, place)))
@@ -197,19 +209,26 @@ async fn http<S>(
     let io = TokioIo::new(Strict::new(stream, framing.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
     let parting = async {
-        closing.cancelled().await;
+        common.closing.cancelled().await;
         // A client that has only just come has its first request on its lips.
         if !has_begun.load(Ordering::Relaxed) {
             let (Ok(()) | Err(Elapsed)) = Deadline::after(LINGER).limit(activity.busy()).await;
         }
     };
+    let end = async {
+        tokio::select! {
+            () = parting => LINGER,
+            () = aged(activity, limits) => LINGER,
+            // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
+            () = activity.overdue(limits.idle_within, limits.header_within) => LINGER,
+            () = guest.shown_out.cancelled() => Duration::ZERO,
+        }
+    };
+    // It is looked at when it has something to say itself, and not whenever the connection has.
+    let mut end: FuturesUnordered<_> = [end].into_iter().collect();
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
-        () = parting => Err(LINGER),
-        () = aged(activity, limits) => Err(LINGER),
-        // Whatever the peer does meanwhile (silence, half a head, pings, not reading): it is not a request.
-        () = activity.overdue(limits.idle_within, limits.header_within) => Err(LINGER),
-        () = guest.shown_out.cancelled() => Err(Duration::ZERO),
+        Some(linger) = end.next() => Err(linger),
     };
     let ended = match ended {
         Ok(ended) => ended,

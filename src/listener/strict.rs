@@ -4,6 +4,9 @@
 //! the two cut a connection into requests at different places: the way in for smuggled requests. So heads and
 //! the lines between chunks pass here first. In place of what is not by the letter hyper reads a zero byte, which it
 //! refuses with 400 wherever it stands; and then the end.
+//!
+//! A body whose length is plain passes along with its head. What follows it waits until hyper has read the same length out of
+//! that head; should it have read another one, the request is refused and the connection ends.
 
 mod scanner;
 
@@ -75,16 +78,20 @@ impl<S> Strict<S> {
     fn judge(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>, start: usize) -> Poll<()> {
         let mut shared = self.framing.lock();
         let fresh = &buffer.filled()[start..];
-        let passed = match shared.scanner.scan(fresh) {
-            Scanned::Passes(passed) => passed,
-            Scanned::WrongAt(at) => {
-                buffer.set_filled(start + at);
-                let (now, later) = SPOILT.split_at(SPOILT.len().min(buffer.remaining()));
-                buffer.put_slice(now);
-                (self.ahead, self.is_spoilt) = (BytesMut::from(later), true);
-                return Poll::Ready(());
+        let mut passed = 0;
+        loop {
+            match shared.scanner.scan(&fresh[passed..]) {
+                Scanned::Passes(0) => break,
+                Scanned::Passes(more) => passed += more,
+                Scanned::WrongAt(at) => {
+                    buffer.set_filled(start + passed + at);
+                    let (now, later) = SPOILT.split_at(SPOILT.len().min(buffer.remaining()));
+                    buffer.put_slice(now);
+                    (self.ahead, self.is_spoilt) = (BytesMut::from(later), true);
+                    return Poll::Ready(());
+                }
             }
-        };
+        }
         if shared.scanner.is_in_head() {
             self.framing.activity.head();
         }

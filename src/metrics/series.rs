@@ -41,7 +41,9 @@ impl<L: Label> Counters<L> {
 
     /// Counts several.
     pub fn count_many(&self, label: L, many: usize) {
-        self.of_label(label).inc_by(many as u64);
+        if many > 0 {
+            self.of_label(label).inc_by(many as u64);
+        }
     }
 
     pub(super) fn sum(&self) -> u64 {

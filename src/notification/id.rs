@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{Builder, Uuid};
+
+use crate::random;
 
 /// Graph's id of a subscription. Opaque text, compared exactly; usually a GUID.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -78,7 +80,10 @@ impl MessageId {
 
     /// An id made from content: the same content gives the same id.
     pub fn digested(digest: &[u8; 16]) -> Self {
-        Self(format!("sha256:{:032x}", u128::from_be_bytes(*digest)))
+        let mut id = String::with_capacity("sha256:".len() + 2 * digest.len());
+        id.push_str("sha256:");
+        push_hexadecimal(&mut id, digest);
+        Self(id)
     }
 
     /// An id that no other message has.
@@ -104,7 +109,18 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// Two lower-case digits for each byte.
+pub(crate) fn push_hexadecimal(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
+        }
+    }
+}
+
 fn uuid_v7(now: SystemTime) -> Uuid {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Uuid::new_v7(Timestamp::from_unix(NoContext, since.as_secs(), since.subsec_nanos()))
+    let random = random::bytes().expect("the system has random numbers");
+    Builder::from_unix_timestamp_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), &random)
+        .into_uuid()
 }

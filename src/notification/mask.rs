@@ -44,7 +44,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// What stands there instead.
-const MASK: &str = "\"[secret]\"";
+pub(crate) const MASK: &str = "\"[secret]\"";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::wire::{self, Member};
+use super::{
+    json::Text,
+    wire::{self, Member},
+};
 
 /// Where `encryptedContent` stands in an item; every text is a part of the item's own.
 #[derive(Clone, Copy)]
@@ -67,7 +70,7 @@ impl<'a> Sealed<'a> {
         if self.is_ambiguous || !self.value.starts_with('{') {
             return None;
         }
-        let content: wire::Content<'a> = serde_json::from_str(self.value).ok()?;
+        let content: wire::Content<'a> = wire::object_of(self.value)?;
         let wire::Content { data, data_key, data_signature, certificate_id, certificate_thumbprint } =
             &content;
         let members = [data, data_key, data_signature, certificate_id, certificate_thumbprint];
@@ -92,8 +95,8 @@ impl fmt::Debug for Sealed<'_> {
 }
 
 impl<'a> ValidationTokens<'a> {
-    pub(super) fn put(&mut self, name: &'a str, raw: &'a str) {
-        self.0.put(name, raw);
+    pub(super) fn put(&mut self, name: Text<'a>, value: Text<'a>) {
+        self.0.put(name, value);
     }
 
     /// Reads the list.

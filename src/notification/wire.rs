@@ -1,12 +1,8 @@
 //! Reading JSON without changing it: members as the text they stand in, documents in one pass.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use super::json::{NotJson, Place, Text};
 
 /// A member of an object: the raw text of its value, and of every value that stood there before.
 #[derive(Clone, Debug, Default)]
@@ -15,19 +11,23 @@ pub(super) struct Member<'a> {
     pub(super) name: Option<&'a str>,
     /// The last value, which is what consumers' parsers will see.
     pub(super) raw: Option<&'a str>,
+    /// It is a string, and what is between its quotes means itself.
+    is_plain: bool,
     /// Values of earlier members of the same name.
     pub(super) earlier: Vec<&'a str>,
 }
 
 impl<'a> Member<'a> {
-    pub(super) fn put(&mut self, name: &'a str, raw: &'a str) {
-        self.name = Some(name);
-        self.earlier.extend(self.raw.replace(raw));
+    pub(super) fn put(&mut self, name: Text<'a>, value: Text<'a>) {
+        self.name = Some(name.raw);
+        self.earlier.extend(self.raw.replace(value.raw));
+        self.is_plain = value.is_plain;
     }
 
     /// The value, if it is a string that Unicode can hold.
     pub(super) fn text(&self) -> Option<Cow<'a, str>> {
-        self.raw.and_then(text)
+        let text = |raw| Text { raw, is_plain: self.is_plain };
+        self.raw.map(text).and_then(decoded)
     }
 
     /// The value, if it is a string that says something.
@@ -49,13 +49,16 @@ impl<'a> Member<'a> {
 }
 
 /// Decodes a JSON string; `None` for anything else and for lone surrogates. Borrows unless there are escapes.
-fn text(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(raw).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
+pub(super) fn decoded(text: Text<'_>) -> Option<Cow<'_, str>> {
+    match text.raw.strip_prefix('"')?.strip_suffix('"')? {
+        inner if text.is_plain => Some(Cow::Borrowed(inner)),
+        _ => serde_json::from_str(text.raw).ok().map(Cow::Owned),
     }
+}
+
+/// The same for a text of which nothing else is known.
+fn text(raw: &str) -> Option<Cow<'_, str>> {
+    Place::new(raw).value().ok().and_then(decoded)
 }
 
 /// An object that keeps some of its members: those that its type asks for.
@@ -76,11 +79,6 @@ macro_rules! keeps {
             }
         }
 
-        impl<'de: 'a, 'a> Deserialize<'de> for $type<'a> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map(Collect(PhantomData))
-            }
-        }
     };
 }
 
@@ -117,107 +115,55 @@ keeps!(Content {
 
 /// Reads an array of at most `max` strings that Unicode can hold; `None` for anything else.
 pub(super) fn strings(raw: &str, max: usize) -> Option<Vec<Cow<'_, str>>> {
-    let mut cursor = Cursor::new(raw);
-    cursor.expect(b'[').ok()?;
+    let mut place = Place::new(raw);
+    place.expect(b'[').ok()?;
     let mut strings = Vec::new();
-    if cursor.eat(b']') {
+    if place.eat(b']') {
         return Some(strings);
     }
     loop {
-        let (value, _) = cursor.value::<&RawValue>().ok()?;
+        let value = place.value().ok()?;
         if strings.len() == max {
             return None;
         }
-        strings.push(text(value.get())?);
-        if cursor.eat(b']') {
+        strings.push(decoded(value)?);
+        if place.eat(b']') {
             return Some(strings);
         }
-        cursor.expect(b',').ok()?;
+        place.expect(b',').ok()?;
     }
 }
 
-/// Visits an object once; every name and value is borrowed as it stands.
-struct Collect<T>(PhantomData<T>);
-
-impl<'de: 'a, 'a, T: Keeps<'a>> Visitor<'de> for Collect<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+/// Reads an object once, and keeps the members that its type asks for; every name and value as it stands there.
+pub(super) fn object<'a, T: Keeps<'a>>(place: &mut Place<'a>) -> Result<T, NotJson> {
+    let mut object = T::default();
+    place.enter(b'{')?;
+    if place.leave(b'}') {
+        return Ok(object);
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        let mut object = T::default();
-        while let Some((name, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-            let member = text(name.get()).and_then(|name| object.member(canonical(&name)));
-            if let Some(member) = member {
-                member.put(name.get(), value.get());
-            }
+    loop {
+        let name = place.name()?;
+        let value = place.value()?;
+        let member = decoded(name).and_then(|name| object.member(canonical(&name)));
+        if let Some(member) = member {
+            member.put(name, value);
         }
-        Ok(object)
+        if place.leave(b'}') {
+            return Ok(object);
+        }
+        place.expect(b',')?;
     }
+}
+
+/// The same for the text of an object.
+pub(super) fn object_of<'a, T: Keeps<'a>>(raw: &'a str) -> Option<T> {
+    object(&mut Place::new(raw)).ok()
 }
 
 /// Of what needs a token, every spelling counts: there are parsers to which names are equal that differ in case only.
 fn canonical(name: &str) -> &str {
     let known = ["encryptedContent", "decryptedContent"];
     known.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name)
-}
-
-/// The text is not JSON.
-#[derive(Debug)]
-pub(super) struct NotJson;
-
-/// A place in a JSON text, moved forward value by value.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text }
-    }
-
-    /// The next byte that is not white space.
-    pub(super) fn peek(&mut self) -> Option<u8> {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
-        self.rest.as_bytes().first().copied()
-    }
-
-    /// Passes over `byte` if it comes next.
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
-        let comes = self.peek() == Some(byte);
-        if comes {
-            self.rest = &self.rest[1..];
-        }
-        comes
-    }
-
-    /// Passes over a punctuation mark that must come next.
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
-        if self.eat(byte) { Ok(()) } else { Err(NotJson) }
-    }
-
-    /// Reads one value, and the text it stands in.
-    pub(super) fn value<T: Deserialize<'a>>(&mut self) -> Result<(T, &'a str), NotJson> {
-        let mut values = serde_json::Deserializer::from_str(self.rest).into_iter::<T>();
-        let value = values.next().ok_or(NotJson)?.map_err(|_| NotJson)?;
-        let (raw, rest) = self.rest.split_at(values.byte_offset());
-        self.rest = rest;
-        Ok((value, raw))
-    }
-
-    /// Reads the name of a member and the colon after it: the name, `None` if Unicode cannot hold it, and the text it
-    /// stands in.
-    pub(super) fn name(&mut self) -> Result<(Option<Cow<'a, str>>, &'a str), NotJson> {
-        if self.peek() != Some(b'"') {
-            return Err(NotJson);
-        }
-        let (raw, _) = self.value::<&RawValue>()?;
-        self.expect(b':')?;
-        Ok((text(raw.get()), raw.get()))
-    }
 }
 
 /// Whether brackets and braces nest deeper than `limit`.

@@ -9,12 +9,11 @@ mod clock;
 mod control;
 mod faults;
 mod journal;
-mod keys;
 mod kinds;
 mod login;
 mod managed;
 mod notify;
-mod receiver;
+mod receivers;
 mod refusal;
 mod route;
 mod rules;
@@ -24,19 +23,11 @@ mod store;
 mod subscription;
 mod subscriptions;
 mod throttle;
-mod tls;
 mod tokens;
 mod world;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use rustls::pki_types::pem;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -49,13 +40,20 @@ pub use self::{
     subscription::Held,
 };
 use self::{
-    keys::SigningKey,
-    receiver::Receiver,
+    receivers::Receivers,
     serve::{Door, Inside},
-    tls::Shown,
     world::World,
 };
-use crate::{blocking::off_thread, config::PairFiles, listener::tls::TlsError, secret::Secret};
+use crate::{
+    blocking::off_thread,
+    secret::Secret,
+    simulate::{
+        identity::{Identity, IdentityError, Shown},
+        serve::{accept, bind},
+        signing::SigningKey,
+        trust::{Trust, TrustError},
+    },
+};
 
 /// How the stand-in is set up.
 #[derive(Clone, Debug)]
@@ -76,28 +74,6 @@ pub struct Options {
     pub settings: Settings,
     /// Sends a notification to every live subscription so often.
     pub notify_every: Option<Duration>,
-}
-
-/// What is shown to those who come.
-#[derive(Clone, Debug)]
-pub enum Identity {
-    /// A certificate for `localhost` and the loopback addresses, by an authority that is made for it.
-    Throwaway,
-    /// This pair.
-    Files(PairFiles),
-    /// Nothing: `http://`.
-    Plain,
-}
-
-/// Which receivers are believed.
-#[derive(Clone, Debug)]
-pub enum Trust {
-    /// Those that the system's authorities vouch for.
-    System,
-    /// Those that the authorities in this file vouch for.
-    File(PathBuf),
-    /// All.
-    Anybody,
 }
 
 /// Whom the login signs in; what is empty is not looked at.
@@ -138,20 +114,11 @@ pub enum ApiError {
         source: io::Error,
     },
     /// Its own certificate cannot be made or used.
-    #[error("no certificate to show")]
-    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The pair cannot be read.
-    #[error("no certificate to show")]
-    Pair(#[from] TlsError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The authorities cannot be read.
-    #[error("cannot use {}", path.display())]
-    Trust {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: pem::Error,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// What assertions are to be checked with is no certificate of an RSA key.
     #[error("the client's certificate is no X.509 certificate with an RSA key")]
     ClientCertificate,
@@ -184,20 +151,22 @@ impl Api {
     /// [`ApiError`]
     pub async fn start(options: Options) -> Result<Self, ApiError> {
         let Options { listen, identity_listen, identity, trust, admits_plain_receivers, .. } = options;
-        let Shown { acceptor, authority } = tls::shown(&identity)?;
-        let receiver = Receiver::new(&trust)?;
+        let Shown { acceptor, authority } = identity.shown()?;
+        let receivers = Receivers::new(&trust)?;
         let directory = tokens::Checked::new(options.directory)?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
-        let (listener, address) = serve::bind(listen).await?;
+        let bound =
+            |address| async move { bind(address).await.map_err(|source| ApiError::Bind { address, source }) };
+        let (listener, address) = bound(listen).await?;
         let machines = match identity_listen {
-            Some(address) => Some(serve::bind(address).await?),
+            Some(address) => Some(bound(address).await?),
             None => None,
         };
         let world = World::new(world::Parts {
             origin: format!("{scheme}://{address}"),
             scheme,
             directory,
-            receiver,
+            receivers,
             admits_plain_receivers,
             settings: options.settings,
             // It takes a while.
@@ -207,10 +176,10 @@ impl Api {
         let mut serving = JoinSet::new();
         let tracker = TaskTracker::new();
         let inside = |door| Inside { door, world: Arc::clone(&world), tracker: tracker.clone() };
-        serving.spawn(serve::accept(listener, acceptor, inside(Door::Main)));
+        serving.spawn(accept(listener, acceptor, inside(Door::Main)));
         let identity_address = machines.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = machines {
-            serving.spawn(serve::accept(listener, None, inside(Door::Machines)));
+            serving.spawn(accept(listener, None, inside(Door::Machines)));
         }
         if let Some(every) = options.notify_every {
             serving.spawn(notify::steadily(Arc::clone(&world), every));

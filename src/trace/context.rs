@@ -3,13 +3,16 @@
 //! Whatever is not by that letter is as good as absent: the recommendation has a new trace begin then. Nothing that comes
 //! out is longer than what goes into a message, and all of it is printable ASCII.
 
-use hyper::{HeaderMap, header::HeaderValue};
+use hyper::{
+    HeaderMap,
+    header::{HeaderName, HeaderValue},
+};
 
 use super::{
     TRACEPARENT, TRACESTATE,
     id::{SpanId, TraceId},
 };
-use crate::envelope::Envelope;
+use crate::{envelope::Envelope, notification::id::push_hexadecimal};
 
 /// The span that somebody has in a trace, as headers say it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,7 +26,7 @@ pub struct Context {
 impl Context {
     /// What the headers of a request say. One `traceparent`, no more; without a good one `tracestate` is not read.
     pub fn read(headers: &HeaderMap) -> Option<Self> {
-        let mut parents = headers.get_all(TRACEPARENT).iter();
+        let mut parents = headers.get_all(&TRACEPARENT_NAME).iter();
         let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
         let context = Self::parse(parent.as_bytes())?;
         let state = state(headers.get_all(TRACESTATE).iter());
@@ -78,7 +81,13 @@ impl Context {
 
 /// A `traceparent` of ours. Of its flags only the one that has a meaning is ever set.
 pub(super) fn parent(trace: TraceId, span: SpanId, is_sampled: bool) -> String {
-    format!("00-{trace}-{span}-{:02x}", u8::from(is_sampled))
+    let mut parent = String::with_capacity(KNOWN_BYTES);
+    parent.push_str("00-");
+    push_hexadecimal(&mut parent, &trace.to_bytes());
+    parent.push('-');
+    push_hexadecimal(&mut parent, &span.to_bytes());
+    parent.push_str(if is_sampled { "-01" } else { "-00" });
+    parent
 }
 
 /// Digits of any number up to 32, lower-case ones only.
@@ -154,6 +163,7 @@ fn is_value(value: &str) -> bool {
 }
 
 /// The version that is known here.
+static TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 const VERSION: u128 = 0;
 /// The version that is none.
 const NO_VERSION: u128 = 0xff;

@@ -5,6 +5,8 @@ use std::{
     num::{NonZeroU64, NonZeroU128},
 };
 
+use crate::random;
+
 /// Names a trace: 16 bytes, not all of them zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TraceId(NonZeroU128);
@@ -26,6 +28,10 @@ impl TraceId {
         NonZeroU128::new(id).map(Self)
     }
 
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        self.0.get().to_be_bytes()
+    }
+
     pub(super) fn lower_bits(self, bits: u32) -> u64 {
         (self.0.get() & ((1 << bits) - 1)) as u64
     }
@@ -34,6 +40,10 @@ impl TraceId {
 impl SpanId {
     pub(super) fn new(id: u128) -> Option<Self> {
         NonZeroU64::new(u64::try_from(id).ok()?).map(Self)
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        self.0.get().to_be_bytes()
     }
 
     /// The id so many places on. All of one request are drawn at once: they need to differ, and to be no secret.
@@ -48,8 +58,7 @@ impl SpanId {
 impl Drawn {
     /// None if the system has no random numbers, or, once in an eternity, if they are zero.
     pub(super) fn fresh() -> Option<Self> {
-        let mut bytes = [0; 32];
-        aws_lc_rs::rand::fill(&mut bytes).ok()?;
+        let bytes: [u8; 32] = random::bytes()?;
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
         Some(Self {
             trace: TraceId::new(number(&bytes[..16]))?,

@@ -1,7 +1,9 @@
 //! Comparing a clientState with the table, giving away neither which entry was close nor how long it is.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest::{SHA256, digest};
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::{ConditionallySelectable, ConstantTimeEq, ConstantTimeLess};
 
 /// The SHA-256 of a secret. Digests have one length, so comparing them tells nothing of the secrets' lengths;
 /// and the table need not hold the secrets themselves.
@@ -22,17 +24,32 @@ impl std::fmt::Debug for Digest {
     }
 }
 
-/// The index of the first candidate that equals `claim`. Looks at every candidate, whatever it finds.
-pub(super) fn first_equal<'a>(
+/// What the items of a POST present: mostly one and the same, which is digested once.
+#[derive(Debug, Default)]
+pub(super) struct Presented<'a>(Option<(Cow<'a, str>, Digest)>);
+
+impl<'a> Presented<'a> {
+    /// The digest of this text. It is compared with another of its sender's alone: how long that takes, tells nothing of
+    /// the table.
+    #[expect(clippy::ptr_arg, reason = "it is kept, and most often it is borrowed from the body")]
+    pub(super) fn digest(&mut self, text: &Cow<'a, str>) -> &Digest {
+        if self.0.as_ref().is_some_and(|(known, _)| known != text) {
+            self.0 = None;
+        }
+        let (_, digest) = self.0.get_or_insert_with(|| (text.clone(), Digest::of(text)));
+        digest
+    }
+}
+
+/// The lowest index of the candidates that equal `claim`. Looks at every candidate, whatever it finds.
+pub(super) fn lowest_equal<'a>(
     claim: &Digest,
     candidates: impl Iterator<Item = (usize, &'a Digest)>,
 ) -> Option<usize> {
-    let mut found = Choice::from(0);
-    let mut index = 0_u64;
+    let mut lowest = u64::MAX;
     for (candidate, digest) in candidates {
-        let equal = claim.0.ct_eq(&digest.0);
-        index.conditional_assign(&(candidate as u64), equal & !found);
-        found |= equal;
+        let candidate = candidate as u64;
+        lowest.conditional_assign(&candidate, claim.0.ct_eq(&digest.0) & candidate.ct_lt(&lowest));
     }
-    bool::from(found).then_some(index as usize)
+    (lowest < u64::MAX).then_some(lowest as usize)
 }

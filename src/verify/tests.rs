@@ -59,6 +59,29 @@ fn the_first_of_two_equal_entries_is_named() {
 }
 
 #[test]
+fn the_first_is_named_whether_or_not_it_lists_subscriptions() {
+    let item = r#"{"subscriptionId":"s","clientState":"same"}"#;
+    let [listing, open, other] = [("listing", &["s", "t"][..]), ("open", &[]), ("other", &["t"])]
+        .map(|(name, ids)| entry(name, "same", ids, &[]));
+    check(&[open.clone(), listing.clone()], item, Ok("open"));
+    check(&[other.clone(), listing.clone(), open.clone()], item, Ok("listing"));
+    check(&[other.clone(), open, listing], item, Ok("open"));
+    check(&[other], item, Err(Reason::UnknownSubscription));
+}
+
+#[test]
+fn every_item_of_a_post_is_judged_by_what_it_presents_itself() {
+    let table = [entry("one", "secret-1", &[], &[]), entry("two", "secret-2", &[], &[])];
+    let presented = ["secret-1", "secret-1", "secret-2", "wrong", "secret-1", "wrong", "wrong"];
+    let items = presented.map(|secret| format!(r#"{{"subscriptionId":"s","clientState":"{secret}"}}"#));
+    let body = format!(r#"{{"value":[{}]}}"#, items.join(","));
+    let verified = Verifier::new(&table).verify(Batch::parse(body.as_bytes(), 10).expect("a batch"));
+    let names: Vec<&str> = verified.authentic().iter().map(|item| &*item.client_state).collect();
+    assert_eq!(names, ["one", "one", "two", "one"]);
+    assert_eq!(verified.refused().len(), 3);
+}
+
+#[test]
 fn an_entry_speaks_for_its_subscriptions_and_tenants() {
     let table = [entry("both", "x", &["s1", "s2"], &["t1"]), entry("tenant", "y", &[], &["t2"])];
     for (subscription, tenant, secret, expected) in [

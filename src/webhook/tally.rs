@@ -23,21 +23,27 @@ impl<'a> Tally<'a> {
         let (authentic, refused) = (verified.authentic(), verified.refused());
         metrics.open.add(verified.len());
         metrics.batch_items.observe(verified.len() as f64);
-        for item in authentic {
-            rules.genuine[item.entry].inc();
-            if item.notification.kind == Kind::Lifecycle {
-                metrics.lifecycle_events.count(item.notification.event().unwrap_or(Event::Other));
-            }
+        // Counters are shared with all other requests: each is touched once, or once for a run of equal items.
+        for run in authentic.chunk_by(|item, next| item.entry == next.entry) {
+            rules.genuine[run[0].entry].inc_by(run.len() as u64);
         }
-        for notification in authentic
-            .iter()
-            .map(|item| &item.notification)
-            .chain(refused.iter().map(|item| &item.notification))
-        {
-            metrics.received.count(notification.kind);
+        let kinds = || {
+            let authentic = authentic.iter().map(|item| &item.notification);
+            authentic
+                .chain(refused.iter().map(|item| &item.notification))
+                .map(|notification| notification.kind)
+        };
+        let lifecycle = kinds().filter(|kind| *kind == Kind::Lifecycle).count();
+        metrics.received.count_many(Kind::Lifecycle, lifecycle);
+        metrics.received.count_many(Kind::Notification, verified.len() - lifecycle);
+        if lifecycle > 0 {
+            let told = authentic.iter().filter(|item| item.notification.kind == Kind::Lifecycle);
+            told.for_each(|item| {
+                metrics.lifecycle_events.count(item.notification.event().unwrap_or(Event::Other))
+            });
         }
-        for item in refused {
-            metrics.refused.count(item.reason);
+        for run in refused.chunk_by(|item, next| item.reason == next.reason) {
+            metrics.refused.count_many(run[0].reason, run.len());
         }
         Self { authentic: authentic.len(), refused: refused.len(), settled: (0, 0), metrics }
     }

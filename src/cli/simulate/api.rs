@@ -16,7 +16,11 @@ use super::{Outcome, Usage};
 use crate::{
     config::PairFiles,
     secret::Secret,
-    simulate::api::{Api, Directory, Identity, Options, Settings, Trust},
+    simulate::{
+        api::{Api, Directory, Options, Settings},
+        identity::Identity,
+        trust::Trust,
+    },
     supervise::signals::Signals,
 };
 

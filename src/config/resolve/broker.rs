@@ -2,12 +2,35 @@
 
 use super::{
     super::{
-        Broker, BrokerIdentity, BrokerTls, BrokerUrl, Content, Topology,
-        raw::{RawBroker, RawBrokerTls},
+        Broker, BrokerIdentity, BrokerTls, BrokerUrl, Content, Environment, Topology,
+        layers::Layers,
+        problem::{Problem, Problems},
+        raw::{Raw, RawBroker, RawBrokerTls},
     },
     NAME_BYTES_MAX, Resolver,
 };
 use crate::{envelope::routing::Template, secret::Secret};
+
+/// The broker at a URL that was named without a configuration, at `origin`; everything else about it is as by default.
+///
+/// # Errors
+///
+/// What is wrong with the URL; the words never quote it.
+pub fn broker_at(url: Secret, origin: &str) -> Result<Broker, Problems> {
+    let url = broker_url(url).map_err(|message| Problems(vec![Problem::at("", origin, message)]))?;
+    let (layers, environment) = (Layers(Vec::new()), Environment::default());
+    let mut resolver = Resolver {
+        layers: &layers,
+        environment: &environment,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        files: Vec::new(),
+        holds_secret: false,
+    };
+    let Raw { broker, .. } = Raw::default();
+    // Which queues there are nobody has said.
+    Ok(Broker { urls: vec![url], queue: None, ..resolver.broker(broker, 0) })
+}
 
 impl Resolver<'_> {
     pub(super) fn broker(&mut self, raw: RawBroker, body_bytes_max: usize) -> Broker {

@@ -5,16 +5,16 @@
 
 use bytes::Bytes;
 use lapin::{
-    Channel, Confirmation, Connection,
-    options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions},
+    Channel, Connection,
+    options::{BasicAckOptions, BasicGetOptions},
     types::{AMQPValue, ShortString},
 };
 
-use super::amqp_properties;
 use crate::{
     config::Broker,
     delivery::{
-        dial::{ConnectError, Fuse, dial, step},
+        courier::{Desk, Handed},
+        dial::{ConnectError, Fuse, first, step},
         publisher::short,
         topology::{count_quarantined, quarantine_name},
     },
@@ -26,9 +26,8 @@ pub struct Visit {
     connection: Connection,
     fuse: Fuse,
     held: Channel,
-    publishing: Channel,
+    desk: Desk,
     queue: ShortString,
-    exchange: ShortString,
     broker: Broker,
     /// Messages that were ready at the beginning.
     ready: u32,
@@ -66,22 +65,7 @@ impl Visit {
     ///
     /// The [`ConnectError`] of the last broker; it never holds a password.
     pub async fn open(broker: &Broker) -> Result<Self, ConnectError> {
-        let mut failed = ConnectError::Url;
-        for url in &broker.urls {
-            let fuse = Fuse::default();
-            let opened = async {
-                let connection = dial(url, broker, &fuse).await?;
-                Self::on(connection, fuse.clone(), broker).await
-            };
-            match opened.await {
-                Ok(visit) => return Ok(visit),
-                Err(error) => {
-                    fuse.blow();
-                    failed = error;
-                }
-            }
-        }
-        Err(failed)
+        first(broker, async |connection, fuse| Self::on(connection, fuse, broker).await).await
     }
 
     async fn on(connection: Connection, fuse: Fuse, broker: &Broker) -> Result<Self, ConnectError> {
@@ -89,16 +73,13 @@ impl Visit {
         let held = step(within, "opening a channel", connection.create_channel()).await?;
         let counted = tokio::time::timeout(within, count_quarantined(&held, broker)).await;
         let ready = counted.map_err(|_| ConnectError::Slow { step: "looking for the quarantine" })??;
-        let publishing = step(within, "opening a channel", connection.create_channel()).await?;
-        let confirms = publishing.confirm_select(ConfirmSelectOptions::default());
-        step(within, "asking for confirms", confirms).await?;
+        let desk = Desk::open(&connection, broker).await?;
         Ok(Self {
             connection,
             fuse,
             held,
-            publishing,
+            desk,
             queue: short(&quarantine_name(broker)),
-            exchange: short(&broker.exchange),
             broker: broker.clone(),
             ready,
         })
@@ -132,24 +113,17 @@ impl Visit {
     }
 
     /// Publishes an envelope as `serve` would, and takes its message out of the quarantine once the broker has
-    /// confirmed it. One at a time: a returned message is known by the confirm that it comes with.
+    /// confirmed it.
     ///
     /// # Errors
     ///
     /// [`ConnectError`]. The envelope may have been published then, and its message is still in the quarantine: it
     /// comes again with the same id.
     pub async fn release(&mut self, kept: &Kept, envelope: &Envelope) -> Result<Release, ConnectError> {
-        let options = BasicPublishOptions { mandatory: true, immediate: false };
-        let key = short(envelope.routing_key.as_str());
-        let publish = async {
-            let exchange = self.exchange.clone();
-            let properties = amqp_properties(envelope);
-            self.publishing.basic_publish(exchange, key, options, &envelope.body, properties).await?.await
-        };
-        match step(self.broker.connect_within, "publishing", publish).await? {
-            Confirmation::Ack(None) => {}
-            Confirmation::Ack(Some(_)) => return Ok(Release::Returned),
-            Confirmation::Nack(_) | Confirmation::NotRequested => return Ok(Release::Nacked),
+        match self.desk.hand(envelope).await? {
+            Handed::Confirmed => {}
+            Handed::Returned => return Ok(Release::Returned),
+            Handed::Nacked => return Ok(Release::Nacked),
         }
         let ack = self.held.basic_ack(kept.tag, BasicAckOptions::default());
         step(self.broker.connect_within, "taking it out of the quarantine", ack).await?;
@@ -162,11 +136,11 @@ impl Visit {
     ///
     /// [`ConnectError`]; the connection is ended all the same.
     pub async fn close(self) -> Result<(), ConnectError> {
-        let Self { connection, fuse, held, publishing, broker, .. } = self;
+        let Self { connection, fuse, held, desk, broker, .. } = self;
         let close = connection.close(200, "done".into());
         let closed = step(broker.connect_within, "closing the connection", close).await;
         // Lapin closes a channel when its last handle goes; that would get in the way of the closing above.
-        drop((held, publishing));
+        drop((held, desk));
         fuse.blow();
         closed
     }

@@ -1,5 +1,7 @@
 //! Where heads and bodies of HTTP/1 end, and what in them is not by the letter. Pure.
 
+use memchr::{memchr, memchr2};
+
 /// How long the body of a request is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Body {
@@ -17,6 +19,8 @@ pub struct Scanner {
     line: Line,
     /// What was seen of the head at hand.
     head: Head,
+    /// How long the body seems to be that was let pass before anybody said what follows its head.
+    supposed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,7 +48,8 @@ struct Line {
     bytes: u64,
     ends_in_return: bool,
     has_colon: bool,
-    /// Its first bytes, in lower case.
+    says_length: bool,
+    /// Its first bytes, where they came in several pieces.
     begin: [u8; NAME_BYTES_MAX],
 }
 
@@ -55,6 +60,8 @@ struct Head {
     /// Fields that say how long the body is.
     lengths: usize,
     codings: usize,
+    /// The length, where it is plain.
+    length: Option<u64>,
 }
 
 /// A chunk's size while it is being read.
@@ -75,12 +82,18 @@ pub enum Scanned {
 }
 
 impl Scanner {
-    /// Looks at the next bytes. What does not pass must be shown again, once it was said what it is.
+    /// Looks at the next bytes, at most up to the end of a head. What does not pass must be shown again; if it does not pass
+    /// then either, once it was said what it is.
     pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut at = 0;
         while at < bytes.len() {
             match self.stage {
-                Stage::Asking => return Scanned::Passes(at),
+                Stage::Asking if at > 0 || self.head.body().is_none() => return Scanned::Passes(at),
+                Stage::Asking => {
+                    self.supposed = self.head.body();
+                    self.stage = behind_head(self.supposed.unwrap_or_default());
+                }
+                Stage::Before if self.supposed.is_some() => return Scanned::Passes(at),
                 Stage::Free => return Scanned::Passes(bytes.len()),
                 Stage::Spoilt => return Scanned::WrongAt(at),
                 Stage::Body(left) => {
@@ -92,6 +105,9 @@ impl Scanner {
                     self.stage = if left == 0 { Stage::ChunkEnd } else { Stage::Chunk(left) };
                 }
                 Stage::Before | Stage::Head | Stage::Size(_) | Stage::ChunkEnd | Stage::Trailers => {
+                    if self.pass_text(bytes, &mut at) {
+                        continue;
+                    }
                     if !self.step(bytes[at]) {
                         self.stage = Stage::Spoilt;
                         return Scanned::WrongAt(at);
@@ -103,24 +119,64 @@ impl Scanner {
         Scanned::Passes(at)
     }
 
-    /// Says what follows the head that was passed on last. Returns false when there is none that it could follow.
+    /// Says what follows the head that was passed on last. Returns false when there is none that it could follow, or when
+    /// something else was let pass.
     pub fn follows(&mut self, body: Body) -> bool {
         if self.stage == Stage::Free {
             return true;
         }
-        let was_asking = self.stage == Stage::Asking;
-        self.stage = match body {
-            _ if !was_asking => Stage::Spoilt,
-            Body::Length(0) => Stage::Before,
-            Body::Length(length) => Stage::Body(length),
-            Body::Chunked => Stage::Size(Size::default()),
+        let fits = match self.supposed.take() {
+            Some(supposed) => body == Body::Length(supposed),
+            None if self.stage == Stage::Asking => {
+                self.stage = match body {
+                    Body::Length(length) => behind_head(length),
+                    Body::Chunked => Stage::Size(Size::default()),
+                };
+                true
+            }
+            None => false,
         };
-        was_asking
+        if !fits {
+            self.stage = Stage::Spoilt;
+        }
+        fits
+    }
+
+    /// Whether a head was passed on, and nobody has said what follows.
+    pub fn asks(&self) -> bool {
+        self.stage == Stage::Asking || self.supposed.is_some()
     }
 
     /// Whether a head has begun and not ended.
     pub(super) fn is_in_head(&self) -> bool {
         self.stage == Stage::Head
+    }
+
+    /// Passes over what stands in a line of a head or of trailers before its end; whether there was anything.
+    fn pass_text(&mut self, bytes: &[u8], at: &mut usize) -> bool {
+        if !matches!(self.stage, Stage::Before | Stage::Head | Stage::Trailers) {
+            return false;
+        }
+        let rest = &bytes[*at..];
+        let text = &rest[..memchr2(b'\r', b'\n', rest).unwrap_or(rest.len())];
+        if text.is_empty() || self.line.ends_in_return {
+            return false;
+        }
+        if self.stage == Stage::Before {
+            (self.stage, self.head) = (Stage::Head, Head { is_preface: true, ..Head::default() });
+        }
+        if self.stage == Stage::Head {
+            let preface = PREFACE.get(self.line.bytes as usize..).unwrap_or_default();
+            self.head.is_preface = self.head.is_preface && preface.starts_with(text);
+            if self.line.says_length {
+                // In pieces: not plain.
+                self.head.length = None;
+            }
+            self.note_name(text);
+        }
+        self.line.bytes += text.len() as u64;
+        *at += text.len();
+        true
     }
 
     /// One byte of a line; whether it may stand there.
@@ -134,53 +190,52 @@ impl Scanner {
             self.line = Line::default();
             return self.end_line(bytes - 1);
         }
-        if byte != b'\r' {
-            if self.stage == Stage::Before {
-                (self.stage, self.head) = (Stage::Head, Head { is_preface: true, ..Head::default() });
-            }
-            if !self.take(byte) {
-                return false;
-            }
+        if byte != b'\r' && !self.take(byte) {
+            return false;
         }
         (self.line.bytes, self.line.ends_in_return) = (bytes + 1, byte == b'\r');
         true
     }
 
+    /// One byte of a line that is no text.
     fn take(&mut self, byte: u8) -> bool {
         match &mut self.stage {
             Stage::Size(size) => size.take(byte),
-            Stage::ChunkEnd => false,
-            Stage::Head => {
-                self.head.is_preface &= PREFACE.get(self.line.bytes as usize) == Some(&byte);
-                self.note_name(byte);
-                true
-            }
             Stage::Before
+            | Stage::Head
             | Stage::Asking
             | Stage::Body(_)
             | Stage::Chunk(_)
+            | Stage::ChunkEnd
             | Stage::Trailers
             | Stage::Free
-            | Stage::Spoilt => true,
+            | Stage::Spoilt => false,
         }
     }
 
     /// Counts the fields that say how long the body is. Hyper goes by one of them and does not show us the others.
-    fn note_name(&mut self, byte: u8) {
-        let Line { bytes, has_colon, begin, .. } = &mut self.line;
-        let at = *bytes as usize;
-        if byte != b':' || *has_colon {
-            if let Some(place) = begin.get_mut(at) {
-                *place = byte.to_ascii_lowercase();
-            }
+    fn note_name(&mut self, text: &[u8]) {
+        let Line { bytes, has_colon, says_length, begin, .. } = &mut self.line;
+        if *has_colon {
             return;
         }
-        *has_colon = true;
-        match begin.get(..at) {
-            Some(b"content-length") => self.head.lengths += 1,
-            Some(b"transfer-encoding") => self.head.codings += 1,
-            Some(_) | None => {}
+        let colon = memchr(b':', text);
+        let (part, before) = (&text[..colon.unwrap_or(text.len())], *bytes as usize);
+        *has_colon = colon.is_some();
+        let name = match before {
+            0 if *has_colon => part,
+            _ => {
+                begin.iter_mut().skip(before).zip(part).for_each(|(place, byte)| *place = *byte);
+                begin.get(..before + part.len()).unwrap_or_default()
+            }
+        };
+        let Some(colon) = colon else { return };
+        *says_length = name.eq_ignore_ascii_case(b"content-length");
+        if *says_length {
+            self.head.lengths += 1;
+            self.head.length = plain_number(&text[colon + 1..]);
         }
+        self.head.codings += usize::from(name.eq_ignore_ascii_case(b"transfer-encoding"));
     }
 
     /// The line has ended, and held so many bytes.
@@ -211,6 +266,17 @@ impl Scanner {
     }
 }
 
+impl Head {
+    /// How long the body seems to be. Where this is not plain, hyper's word is awaited before anything passes.
+    fn body(&self) -> Option<u64> {
+        match (self.lengths, self.codings) {
+            (0, 0) => Some(0),
+            (1, 0) => self.length,
+            _ => None,
+        }
+    }
+}
+
 impl Size {
     /// Hexadecimal digits; then extensions, which mean nothing to us.
     fn take(&mut self, byte: u8) -> bool {
@@ -229,6 +295,17 @@ impl Size {
             None => false,
         }
     }
+}
+
+fn behind_head(length: u64) -> Stage {
+    if length == 0 { Stage::Before } else { Stage::Body(length) }
+}
+
+/// Digits alone, with spaces around them.
+fn plain_number(text: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
+    let is_plain = (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok())?
 }
 
 /// Passes over what is left of a body or a chunk; returns what is left then.
@@ -256,7 +333,7 @@ mod tests {
                 Scanned::WrongAt(wrong) => return (Some(at + wrong), heads),
                 Scanned::Passes(passed) => at += passed,
             }
-            if scanner.stage == Stage::Asking {
+            if scanner.asks() {
                 assert!(scanner.follows(bodies[heads]));
                 heads += 1;
             }
@@ -308,6 +385,59 @@ mod tests {
         ] {
             check(&format!("{head}{chunks}"), &[Body::Chunked], (Some(at + wrong), 1));
         }
+    }
+
+    /// Passes on all that passes; returns how much that is.
+    fn pass(scanner: &mut Scanner, text: &[u8]) -> usize {
+        let mut at = 0;
+        while let Scanned::Passes(passed @ 1..) = scanner.scan(&text[at..]) {
+            at += passed;
+        }
+        at
+    }
+
+    #[test]
+    fn a_body_of_plain_length_passes_before_anybody_says_so_and_no_second_head() {
+        let (first, second) =
+            ("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\na\nb\rc", "GET / HTTP/1.1\r\n\r\n");
+        let text = [first, second].concat();
+        let mut scanner = Scanner::default();
+        assert_eq!(pass(&mut scanner, text.as_bytes()), first.len());
+        assert!(scanner.asks() && scanner.follows(Body::Length(5)) && !scanner.asks());
+        assert_eq!(pass(&mut scanner, second.as_bytes()), second.len());
+        assert!(scanner.follows(Body::Length(0)));
+    }
+
+    #[test]
+    fn who_says_something_else_than_was_supposed_ends_the_connection() {
+        for other in [Body::Length(4), Body::Length(0), Body::Chunked] {
+            let mut scanner = Scanner::default();
+            pass(&mut scanner, b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde");
+            assert!(!scanner.follows(other));
+            assert_eq!(scanner.scan(b"GET"), Scanned::WrongAt(0));
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_waited_for() {
+        for field in [
+            "Content-Length: +5",
+            "Content-Length: 5, 5",
+            "Content-Length:",
+            "Content-Length: 5x",
+            "Content-Length: 1234567890123456789",
+            "Transfer-Encoding: chunked",
+        ] {
+            let head = format!("POST / HTTP/1.1\r\n{field}\r\n\r\n");
+            let mut scanner = Scanner::default();
+            assert_eq!(pass(&mut scanner, format!("{head}abcde").as_bytes()), head.len(), "{field}");
+            assert!(scanner.asks() && scanner.follows(Body::Length(5)), "{field}");
+        }
+        // A length in two pieces.
+        let mut scanner = Scanner::default();
+        pass(&mut scanner, b"POST / HTTP/1.1\r\nContent-Length: 1");
+        assert_eq!(pass(&mut scanner, b"5\r\n\r\nabcde"), 5);
+        assert!(scanner.follows(Body::Length(15)));
     }
 
     #[test]

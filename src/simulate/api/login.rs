@@ -19,11 +19,10 @@ use self::{
     device::{DEVICE_SECONDS, user_code},
 };
 use super::{
-    keys::random_word,
     tokens::{Checked, Grant, scopes},
     world::World,
 };
-use crate::secret::Secret;
+use crate::{secret::Secret, simulate::signing::random_word};
 
 /// What a request for a token says; the first value of each name counts.
 #[derive(Debug)]

@@ -16,10 +16,11 @@ use super::{
     journal::{Sent, SentKind},
     kinds::Workload,
     subscription::{Subscription, words},
-    tokens::validation_token,
     world::World,
 };
-use crate::{deadline::Deadline, error::Chain, secret::Secret, verify::seal::seal};
+use crate::{
+    deadline::Deadline, error::Chain, secret::Secret, simulate::vouching::Voucher, verify::seal::seal,
+};
 
 /// Lifecycle events.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -84,7 +85,7 @@ pub(super) async fn changes(world: &World, id: &str, many: usize) -> Result<Sent
     let mut body = json!({ "value": items });
     if subscription.recipient.is_some() {
         let app = subscription.url_app.as_ref().unwrap_or(&subscription.owner.app);
-        let token = validation_token(&world.key, app, &subscription.owner.tenant, now);
+        let token = Voucher::new(app, &subscription.owner.tenant, now).sign(&world.key);
         body["validationTokens"] = json!([token.ok_or(NotifyError::Unsealed)?]);
     }
     let url = subscription.notification_url.url.clone();
@@ -118,13 +119,13 @@ async fn send(
     at: SystemTime,
 ) -> Sent {
     let body = Bytes::from(body.to_string());
-    let answered = world.receiver().post(url, "application/json; charset=utf-8", body).await;
+    let answered = world.receivers().notify(url, body).await;
     let sent = Sent {
         at,
         kind,
         subscription: Some(subscription.id.clone()),
         path: url.path().to_owned(),
-        status: answered.as_ref().ok().map(|answer| answer.status().as_u16()),
+        status: answered.as_ref().ok().map(|answer| answer.status.as_u16()),
         error: answered.as_ref().err().map(|error| Chain(error).to_string()),
     };
     world.record(sent.clone());

@@ -12,13 +12,12 @@ use super::{
     calls::{Caller, Operation},
     journal::{Sent, SentKind},
     notify,
-    receiver::Unreached,
     refusal::{Refusal, Reply},
     rules::{Change, Rules},
     subscription::{Show, Subscription},
     world::World,
 };
-use crate::error::Chain;
+use crate::{error::Chain, simulate::receiver::Unreached};
 
 /// A call.
 #[derive(Debug)]
@@ -147,7 +146,7 @@ impl Asked<'_> {
 
     async fn shake_hands(&self, url: &Url, subscription: Option<&str>) -> Result<(), Refusal> {
         let at = self.world.now();
-        let (answered, judged) = self.world.receiver().shake_hands(url, &Uuid::now_v7().to_string()).await;
+        let (answered, judged) = self.world.receivers().shake_hands(url, &Uuid::now_v7().to_string()).await;
         self.world.record(handshake(at, url, subscription, &answered));
         judged
     }

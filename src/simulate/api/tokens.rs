@@ -11,8 +11,8 @@ use x509_parser::{
     public_key::PublicKey,
 };
 
-use super::{ApiError, Directory, calls::Caller, clock::unix, keys::SigningKey, refusal::Refusal};
-use crate::secret::Secret;
+use super::{ApiError, Directory, calls::Caller, clock::unix, refusal::Refusal};
+use crate::{secret::Secret, simulate::signing::SigningKey};
 
 /// [`Directory`], ready for use.
 #[derive(Debug)]
@@ -88,17 +88,6 @@ pub(super) fn access_token(
     key.sign(&claims)
 }
 
-/// Graph's change tracking vouches for resource data that it sends to an app ("Set up change notifications that include
-/// resource data"). The issuer is Microsoft's own, so that a receiver needs to be told of our keys and of nothing else.
-pub(super) fn validation_token(key: &SigningKey, app: &str, tenant: &str, now: SystemTime) -> Option<String> {
-    let now = unix(now);
-    key.sign(&json!({
-        "aud": app, "iss": format!("https://login.microsoftonline.com/{tenant}/v2.0"),
-        "iat": now, "nbf": now, "exp": now + VALIDATION_TOKEN_SECONDS,
-        "azp": "0bf30f3b-4a52-48df-9a82-234910c4a086", "azpacr": "2", "tid": tenant, "ver": "2.0",
-    }))
-}
-
 /// Who has sent this `Authorization`.
 pub(super) fn caller(
     key: &SigningKey,
@@ -154,8 +143,6 @@ pub(super) fn answer(token: &str, lifetime: u64) -> Value {
     })
 }
 
-/// Eight hours and five minutes, as in Microsoft's example.
-const VALIDATION_TOKEN_SECONDS: u64 = 8 * 60 * 60 + 5 * 60;
 /// Graph in all clouds ("Microsoft Graph national cloud deployments", <https://learn.microsoft.com/graph/deployments>), and
 /// its app id, which is as good.
 const AUDIENCES: [&str; 5] = [

@@ -9,20 +9,25 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    ApiError, Settings, Trust,
+    ApiError, Settings,
     calls::{Caller, Operation},
     clock::Clock,
     faults::{Fault, Faults, Trouble},
     journal::{Call, Journal, Sent},
-    keys::{SigningKey, random_word},
     login::{Device, Waiting},
-    receiver::Receiver,
+    receivers::Receivers,
     store::Store,
     subscription::Held,
     throttle::Throttle,
     tokens::{self, Checked, Grant},
 };
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    simulate::{
+        signing::{SigningKey, random_word},
+        trust::Trust,
+    },
+};
 
 /// All that the stand-in knows.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ pub(super) struct Parts {
     pub(super) origin: String,
     pub(super) scheme: &'static str,
     pub(super) directory: Checked,
-    pub(super) receiver: Receiver,
+    pub(super) receivers: Receivers,
     pub(super) admits_plain_receivers: bool,
     pub(super) settings: Settings,
     pub(super) key: SigningKey,
@@ -55,7 +60,7 @@ pub(super) struct State {
     pub(super) journal: Journal,
     pub(super) store: Store,
     throttle: Throttle,
-    receiver: Receiver,
+    receivers: Receivers,
     /// Refresh tokens that can still be redeemed, once.
     refresh: VecDeque<(Secret, Grant)>,
     devices: VecDeque<Device>,
@@ -63,7 +68,7 @@ pub(super) struct State {
 
 impl World {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { origin, scheme, directory, receiver, admits_plain_receivers, settings, key } = parts;
+        let Parts { origin, scheme, directory, receivers, admits_plain_receivers, settings, key } = parts;
         let state = State {
             clock: Clock::default(),
             settings,
@@ -71,7 +76,7 @@ impl World {
             journal: Journal::default(),
             store: Store::default(),
             throttle: Throttle::default(),
-            receiver,
+            receivers,
             refresh: VecDeque::new(),
             devices: VecDeque::new(),
         };
@@ -103,13 +108,13 @@ impl World {
         change(&mut self.state().settings);
     }
 
-    pub(super) fn receiver(&self) -> Receiver {
-        self.state().receiver.clone()
+    pub(super) fn receivers(&self) -> Receivers {
+        self.state().receivers.clone()
     }
 
     pub(super) fn believe(&self, trust: &Trust) -> Result<(), ApiError> {
-        let receiver = Receiver::new(trust)?;
-        self.state().receiver = receiver;
+        let receivers = Receivers::new(trust)?;
+        self.state().receivers = receivers;
         Ok(())
     }
 

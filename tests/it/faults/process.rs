@@ -220,7 +220,7 @@ async fn a_panic_costs_one_request() {
 /// is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_of_a_publisher_costs_nothing() {
-    let configuration = Daemon::configure().env("FAIL_POINT", "PublisherTurns:100:panic");
+    let configuration = Daemon::configure().env("FAIL_POINT", "PublisherTurns:40:panic");
     let scene = Scene::begin(configuration).await;
     scene.daemon.eventually_logs("\"publisher_panicked\"").await;
     scene.accepts(1000).await;

@@ -114,7 +114,7 @@ async fn the_command_refuses_what_cannot_be() {
         (&["--ca", "a.pem", "--insecure"], 2, "cannot be used with"),
         (&["--page-size", "0"], 2, "--page-size"),
         (&["--notify-every", "1ms"], 2, "at least 100ms"),
-        (&["--listen", "127.0.0.1:0", "--ca", "/dev/null"], 1, "cannot use /dev/null"),
+        (&["--listen", "127.0.0.1:0", "--ca", "/dev/null"], 1, "cannot use the authorities in /dev/null"),
         (&["--listen", "127.0.0.1:0", "--client-secret-file", "/nowhere"], 1, "cannot read /nowhere"),
         (&["--listen", "127.0.0.1:0", "--client-certificate", "/dev/null"], 1, "client's certificate"),
         (

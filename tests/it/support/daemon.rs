@@ -271,7 +271,7 @@ impl Drop for Running {
 }
 
 /// The program with nothing of our environment, where a `GRAPHHOOK_…` of a developer's may stand.
-fn program(environment: &BTreeMap<String, String>) -> Command {
+pub(super) fn program(environment: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_graphhook"));
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(environment);
     command

@@ -7,7 +7,10 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::Denial;
-use crate::simulate::api::{clock::unix, keys::Jwt, tokens::Checked};
+use crate::simulate::{
+    api::{clock::unix, tokens::Checked},
+    signing::Jwt,
+};
 
 /// What an assertion is held against.
 #[derive(Debug)]

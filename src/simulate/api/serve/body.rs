@@ -12,7 +12,7 @@ use super::{Cut, Severed};
 
 /// Bytes, and perhaps a sudden end.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(in crate::simulate) struct Body {
     rest: Option<Bytes>,
     is_cut: bool,
     /// What the head promises.

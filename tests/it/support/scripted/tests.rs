@@ -119,9 +119,8 @@ async fn a_foreign_return_does_not_hit_the_wrong_message() {
         false => vec![Action::Ack],
     });
     assert_eq!(status(&daemon, "one").await, 202);
-    // The confirm that carried it proved nothing, so the message went out again.
-    assert_eq!(broker.publishes().len(), 2);
-    assert!(broker.publishes().iter().all(|publish| publish.message_id == "one"));
+    // It says nothing of what was sent.
+    assert_eq!(broker.publishes().len(), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,72 @@
+//! Whether cost grows with what is done, and with nothing else: items in a POST, connections, entries of the secret table.
+
+use graphhook::simulate::run::subscriptions;
+
+use crate::Extent;
+use crate::contestant::Contestant;
+use crate::reference::Kind;
+use crate::sheet::Sheet;
+use crate::support::daemon::{Configuration, SECRET};
+use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, Turn};
+
+/// Prints the tables.
+pub(crate) async fn measure(extent: Extent) {
+    let mut sheet = Sheet::new("linear", &[RATE, COST, P50, P99, FAILURES, LOAD]);
+    let daemon = Contestant::configured(wide).await;
+    let contestants = [&daemon, &Contestant::reference(Kind::Same)];
+    for items in ITEMS {
+        for contestant in contestants {
+            let row = format!("{}, {items} in a POST", contestant.name);
+            repeat(Turn::flat_out(items), contestant, extent, &row, &mut sheet).await;
+        }
+    }
+    for connections in CONNECTIONS {
+        for contestant in contestants {
+            let row = format!("{}, {connections} connections", contestant.name);
+            repeat(Turn { connections, ..Turn::flat_out(1) }, contestant, extent, &row, &mut sheet).await;
+        }
+    }
+    sheet.print();
+    let mut sheet = Sheet::new("table", &[RATE, COST, P50, P99, FAILURES, LOAD]);
+    let most = if extent.is_quick { 100 } else { 10_000 };
+    for entries in ENTRIES.into_iter().filter(|entries| *entries <= most) {
+        let daemon = Contestant::configured(|configuration| table(configuration, entries)).await;
+        let row = format!("graphhook, {entries} entries in the table");
+        repeat(Turn::flat_out(10), &daemon, extent, &row, &mut sheet).await;
+    }
+    sheet.print();
+}
+
+async fn repeat(turn: Turn, contestant: &Contestant, extent: Extent, row: &str, sheet: &mut Sheet) {
+    for _ in 0..extent.rounds.min(ROUNDS_MAX) {
+        turn.take(contestant, Extent { window: extent.window / 2, ..extent }, row, sheet).await;
+    }
+}
+
+/// One address may have as many connections as there are.
+fn wide(configuration: Configuration) -> Configuration {
+    let limit = |configuration: Configuration, key, value| configuration.set("server.limits", key, value);
+    let configuration = limit(configuration, "connections_per_address", "5000");
+    limit(limit(configuration, "connections", "5000"), "handshakes", "5000")
+}
+
+/// The entry that admits what is sent comes last.
+fn table(configuration: Configuration, entries: usize) -> Configuration {
+    let other = |configuration: Configuration, number: usize| {
+        let subscription = format!("subscriptions = [\"00000009-0000-4000-8000-{number:012}\"]");
+        configuration.client_state_with(
+            &format!("other-{number}"),
+            &format!("another secret {number}"),
+            &subscription,
+        )
+    };
+    let configuration = (1..entries).fold(configuration, other);
+    let ours = format!("subscriptions = {:?}", subscriptions(10));
+    configuration.client_state_with("test", SECRET, &ours)
+}
+
+const ITEMS: [u32; 7] = [1, 3, 10, 30, 100, 300, 1_000];
+const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 512, 4_000];
+const ENTRIES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
+/// There are many lines.
+const ROUNDS_MAX: usize = 2;

@@ -1,0 +1,152 @@
+//! What the whole road costs, and what is the least it could: `cargo bench --bench road [-- [--quick] [--minutes MINUTES]
+//! PART…]`.
+//!
+//! The daemon is a process of its own, and so are the servers it is compared with: see [`reference`] for what they do and
+//! leave out. All get the same load, from the simulator's own engine, into the same RabbitMQ, in turns (A B C, A B C, …), and
+//! what counts is the median of the rounds and the ratio of medians: the machine may do other things meanwhile. After each
+//! round a consumer takes everything out of the queue and holds it against what was sent. RabbitMQ must be installed, as for
+//! the tests; `tests/run --bench` sees to it.
+//!
+//! Tables go to standard output, and one JSON line for every measurement to `target/bench/PART.jsonl`.
+
+#![allow(clippy::print_stdout, reason = "a program that prints")]
+
+mod account;
+mod contestant;
+mod drive;
+mod filled;
+mod latency;
+mod linear;
+mod machine;
+mod peer;
+mod peers;
+mod memory;
+mod process;
+mod reference;
+mod refusal;
+mod sheet;
+mod spool;
+mod start;
+mod throughput;
+mod tls;
+mod turn;
+#[allow(
+    clippy::wrong_self_convention,
+    unfulfilled_lint_expectations,
+    unreachable_pub,
+    unused,
+    reason = "whole tools, and tests of their own, as tests/it/main.rs has them"
+)]
+#[path = "../../tests/it"]
+mod it {
+    pub mod support;
+}
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub(crate) use self::it::support;
+
+fn main() -> ExitCode {
+    // Cargo adds an option of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made");
+    if let [first, settings] = arguments.as_slice()
+        && first == reference::ARGUMENT
+    {
+        return runtime.block_on(reference::serve(settings));
+    }
+    match Wanted::read(&arguments) {
+        Some(wanted) => {
+            runtime.block_on(wanted.measure());
+            ExitCode::SUCCESS
+        }
+        None => {
+            let parts = PARTS.join("] [");
+            println!("usage: cargo bench --bench road [-- [--quick] [--minutes MINUTES] [{parts}]]");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What somebody wants to know.
+struct Wanted {
+    parts: Vec<String>,
+    extent: Extent,
+    outage: Duration,
+}
+
+impl Wanted {
+    fn read(arguments: &[String]) -> Option<Self> {
+        let mut wanted = Self { parts: Vec::new(), extent: Extent::whole(), outage: Duration::from_secs(60) };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--quick" => (wanted.extent, wanted.outage) = (Extent::quick(), Duration::from_secs(2)),
+                "--minutes" => {
+                    let minutes: f64 = arguments.next()?.parse().ok()?;
+                    wanted.outage = Duration::try_from_secs_f64(minutes * 60.0).ok()?;
+                }
+                part if PARTS.contains(&part) => wanted.parts.push(part.to_owned()),
+                _ => return None,
+            }
+        }
+        Some(wanted)
+    }
+
+    async fn measure(self) {
+        println!("{}", machine::words());
+        for part in PARTS {
+            if (self.parts.is_empty() && part != PEERS) || self.parts.iter().any(|wanted| wanted == part) {
+                self.one(part).await;
+            }
+        }
+    }
+
+    async fn one(&self, part: &str) {
+        match part {
+            "throughput" => throughput::measure(self.extent).await,
+            "latency" => latency::measure(self.extent).await,
+            "handshake" => refusal::measure(self.extent).await,
+            "tls" => tls::measure(self.extent).await,
+            "spool" => spool::measure(self.extent).await,
+            "memory" => memory::measure(self.extent, self.outage).await,
+            "start" => start::measure(self.extent).await,
+            "linear" => linear::measure(self.extent).await,
+            PEERS => peers::measure(self.extent).await,
+            other => unreachable!("{other} is not among the parts"),
+        }
+    }
+}
+
+/// How long is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// How often each contestant has its turn.
+    pub(crate) rounds: usize,
+    /// Load before each measurement, not counted.
+    pub(crate) warm: Duration,
+    /// Load that is counted.
+    pub(crate) window: Duration,
+    /// Whether the figures mean nothing, and only their being there does.
+    pub(crate) is_quick: bool,
+}
+
+impl Extent {
+    fn whole() -> Self {
+        let (warm, window) = (Duration::from_millis(500), Duration::from_secs(2));
+        Self { rounds: 5, warm, window, is_quick: false }
+    }
+
+    /// Only to see that all of it works.
+    fn quick() -> Self {
+        let (warm, window) = (Duration::from_millis(100), Duration::from_millis(600));
+        Self { rounds: 1, warm, window, is_quick: true }
+    }
+}
+
+/// Only when it is asked for: it needs what `tests/run --bench peers` installs.
+const PEERS: &str = "peers";
+const PARTS: [&str; 9] =
+    ["throughput", "latency", "handshake", "tls", "spool", "memory", "start", "linear", PEERS];

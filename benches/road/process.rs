@@ -1,0 +1,71 @@
+//! What the system knows of a process.
+
+use std::fs;
+use std::iter::{self, Sum};
+
+/// What a process has had so far; the difference of two is what it had between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    /// Seconds that the processors spent on it, by itself and by the system for it, in all of its threads.
+    pub(crate) processor: f64,
+    /// How often one of its threads left a processor.
+    pub(crate) switches: f64,
+}
+
+impl Usage {
+    /// As of now.
+    pub(crate) fn of(pid: u32) -> Self {
+        Self { processor: processor(pid), switches: switches(pid) }
+    }
+
+    /// What came since.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { processor: self.processor - earlier.processor, switches: self.switches - earlier.switches }
+    }
+}
+
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(usages: I) -> Self {
+        usages.fold(Self { processor: 0.0, switches: 0.0 }, |sum, one| Self {
+            processor: sum.processor + one.processor,
+            switches: sum.switches + one.switches,
+        })
+    }
+}
+
+/// A process and all that descend from it.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+    let told = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<u32> =
+        told.flat_map(|text| text.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    iter::once(pid).chain(children.into_iter().flat_map(family)).collect()
+}
+
+/// MiB of memory that a process holds now.
+pub(crate) fn resident(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is told");
+    let kib: f64 = line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number");
+    kib / 1024.0
+}
+
+fn processor(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<&str> = text.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let ticks = |field: usize| fields[field].parse::<f64>().expect("a number");
+    (ticks(11) + ticks(12)) / TICKS
+}
+
+fn switches(pid: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+    let told = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+    let lines = |text: String| {
+        let counts = text.lines().filter(|line| line.contains("ctxt_switches"));
+        counts.filter_map(|line| line.split_whitespace().last()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    told.map(lines).sum()
+}
+
+/// `sysconf(_SC_CLK_TCK)`, on every Linux.
+const TICKS: f64 = 100.0;
