@@ -420,7 +420,9 @@ impl Keeper {
         let Some(store) = &mut self.store else { return };
         let Ok(books) = store.recount() else { return };
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        self.metrics.spool_items.set(gauge(books.items));
+        // What waits in a file that was set aside is in the spool, too.
+        let to_save: u64 = self.rescues.iter().map(Rescue::left).sum();
+        self.metrics.spool_items.set(gauge(books.items.saturating_add(to_save)));
         self.metrics.spool_parked.set(gauge(books.parked));
         self.metrics.spool_set_aside.set(gauge(books.set_aside));
         self.metrics.spool_bytes.set(gauge(store.disk_bytes().unwrap_or_default()));

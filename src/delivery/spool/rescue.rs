@@ -76,6 +76,13 @@ impl Rescue {
         self.has_holes || self.contents.items.is_none_or(|items| self.restored + self.delivered < items)
     }
 
+    /// Messages that are still to come out of it. Of a file of which nothing is known, one is expected: it is not empty
+    /// before it was read.
+    pub(super) fn left(&self) -> u64 {
+        let out = self.restored + self.delivered;
+        self.contents.items.map_or(1, |items| items.saturating_sub(out))
+    }
+
     /// None of them came before this.
     pub(super) fn oldest(&self) -> Option<SystemTime> {
         self.contents.oldest
