@@ -111,10 +111,12 @@ pub fn quarantined(item: &Refused<'_>, arrival: Arrival) -> Envelope {
     }
 }
 
-/// A slice of the request's body, or a copy if most of the body is not this item: while a message waits for its
-/// confirm it is charged for its own bytes, and must not keep many more in memory.
+/// A slice of the request's body, or a copy if that is short, or most of the body is not this item: while a message waits
+/// for its confirm it is charged for its own bytes, and must not keep many more in memory. A body that came in one piece
+/// stands in the buffer that the connection was read into.
 fn kept(body: &Bytes, raw: &[u8]) -> Bytes {
-    if raw.len() < body.len() / 4 { Bytes::copy_from_slice(raw) } else { body.slice_ref(raw) }
+    let is_copied = raw.len() < SHORT_BYTES_MAX || raw.len() < body.len() / 4;
+    if is_copied { Bytes::copy_from_slice(raw) } else { body.slice_ref(raw) }
 }
 
 fn message_id(notification: &Notification<'_>, arrival: Arrival) -> MessageId {
@@ -172,3 +174,5 @@ impl<'a> Edit<'a> {
 /// The member that stands in place of `encryptedContent`. No type of Graph's SDKs has one of this name: their models keep
 /// it whole among the additional data, and `resourceData` goes on naming the resource as it does in every item.
 const DECRYPTED: &str = "\"decryptedContent\"";
+/// Of what a connection reads at once, 64 KiB at most, a quarter.
+const SHORT_BYTES_MAX: usize = 16 << 10;

@@ -16,10 +16,10 @@ use std::borrow::Cow;
 
 use self::{
     id::{SubscriptionId, TenantId},
-    json::{NotJson, Place},
+    json::{ARRAY, NotJson, OBJECT, Place},
     lifecycle::{Event, Kind},
     sealed::{Sealed, ValidationTokens},
-    wire::{Item, ResourceData},
+    wire::{Item, Member, ResourceData},
 };
 
 /// The items of one POST, in array order.
@@ -121,12 +121,12 @@ pub struct Fingerprint<'a> {
     pub members: [&'a str; 4],
 }
 
-/// Whether a text nests deeper than [`DEPTH_MAX`].
-pub(crate) fn nests_too_deep(text: &str) -> bool {
-    wire::nests_deeper(text, DEPTH_MAX)
+/// Whether a text is one JSON document, nested no deeper than [`DEPTH_MAX`].
+pub(crate) fn is_document(text: &str) -> bool {
+    json::is_document(text)
 }
 
-/// Deepest nesting of a body that is read; serde_json's own limit, which its raw values would not keep.
+/// Deepest nesting of a document that is read: as serde_json has it, with which consumers in Rust will read it.
 pub const DEPTH_MAX: usize = 128;
 
 impl<'a> Batch<'a> {
@@ -161,11 +161,7 @@ impl From<NotJson> for BatchError {
 /// Reads the top-level object; its members other than `value` and `validationTokens` are passed over.
 fn collection<'a>(place: &mut Place<'a>, items_max: usize) -> Result<Option<Batch<'a>>, BatchError> {
     let (mut value, mut validation_tokens) = (None, ValidationTokens::default());
-    place.enter(b'{')?;
-    if place.leave(b'}') {
-        return Ok(None);
-    }
-    loop {
+    place.each(OBJECT, |place| {
         let text = place.name()?;
         let name = wire::decoded(text);
         if name.as_deref() == Some("validationTokens") {
@@ -177,37 +173,31 @@ fn collection<'a>(place: &mut Place<'a>, items_max: usize) -> Result<Option<Batc
         } else {
             value = Some(items(place, items_max)?);
         }
-        if place.leave(b'}') {
-            return Ok(value.map(|notifications| Batch { notifications, validation_tokens }));
-        }
-        place.expect(b',')?;
-    }
+        Ok(())
+    })?;
+    Ok(value.map(|notifications| Batch { notifications, validation_tokens }))
 }
 
 fn items<'a>(place: &mut Place<'a>, items_max: usize) -> Result<Vec<Notification<'a>>, BatchError> {
     let mut notifications = Vec::new();
-    place.enter(b'[')?;
-    if place.leave(b']') {
-        return Ok(notifications);
-    }
-    loop {
+    place.each(ARRAY, |place| {
         if notifications.len() == items_max {
             return Err(BatchError::TooManyItems);
         }
-        let first = place.peek();
+        notifications.push(item(place)?);
+        Ok(())
+    })?;
+    Ok(notifications)
+}
+
+fn item<'a>(place: &mut Place<'a>) -> Result<Notification<'a>, NotJson> {
+    if place.peek() == Some(b'{') {
         let from = *place;
-        notifications.push(if first == Some(b'{') {
-            let item: Item<'_> = wire::object(place)?;
-            Notification::read(&item, place.since(from))
-        } else {
-            let raw = place.value()?.raw;
-            Notification { defect: Some(Defect::NotAnObject), ..Notification::read(&Item::default(), raw) }
-        });
-        if place.leave(b']') {
-            return Ok(notifications);
-        }
-        place.expect(b',')?;
+        let item: Item<'_> = wire::object(place)?;
+        return Ok(Notification::read(&item, place.since(from)));
     }
+    let raw = place.value()?.raw;
+    Ok(Notification { defect: Some(Defect::NotAnObject), ..Notification::read(&Item::default(), raw) })
 }
 
 impl<'a> Notification<'a> {
@@ -250,13 +240,14 @@ impl<'a> Notification<'a> {
 /// values, the item has no tenant: a later place must not speak for it.
 fn tenant_id<'a>(item: &Item<'a>, data: &ResourceData<'a>) -> Option<TenantId<'a>> {
     let places = [&item.tenant_id, &item.organization_id, &data.organization_id];
-    let place = places.into_iter().find(|place| place.is_present() && place.raw != Some("\"\""))?;
+    let names_one = |place: &&Member<'_>| place.is_present() && place.raw != Some("\"\"");
+    let place = places.into_iter().find(|place| names_one(place) || place.contradicts())?;
     if place.contradicts() { None } else { place.words().map(TenantId::new) }
 }
 
 fn defect(item: &Item<'_>) -> Option<Defect> {
     let once = [&item.subscription_id, &item.client_state, &item.tenant_id];
-    if once.into_iter().any(wire::Member::contradicts) {
+    if once.into_iter().any(Member::contradicts) {
         return Some(Defect::Contradiction);
     }
     let client_state_is_other = item.client_state.is_present() && !is_string(&item.client_state);
@@ -271,7 +262,7 @@ fn claim<'a>(item: &Item<'a>) -> ClientStateClaim<'a> {
     }
 }
 
-fn is_string(member: &wire::Member<'_>) -> bool {
+fn is_string(member: &Member<'_>) -> bool {
     member.raw.is_some_and(|raw| raw.starts_with('"'))
 }
 
@@ -279,7 +270,7 @@ fn is_string(member: &wire::Member<'_>) -> bool {
 /// changes.
 fn fingerprint<'a>(item: &Item<'a>, data: &ResourceData<'_>) -> Option<Fingerprint<'a>> {
     let tells = [&data.odata_etag, &data.sequence_number, &data.event_time];
-    tells.into_iter().any(wire::Member::is_present).then(|| Fingerprint {
+    tells.into_iter().any(Member::is_present).then(|| Fingerprint {
         members: [&item.subscription_id, &item.change_type, &item.resource, &item.resource_data]
             .map(|member| member.raw.unwrap_or_default()),
     })

@@ -13,7 +13,10 @@ fn arrival() -> Arrival {
 }
 
 fn address(items: &str, template: &str, policy: ClientStatePolicy) -> Vec<Envelope> {
-    let body = Bytes::from(format!(r#"{{"value":[{items}]}}"#));
+    address_all(&Bytes::from(format!(r#"{{"value":[{items}]}}"#)), template, policy)
+}
+
+fn address_all(body: &Bytes, template: &str, policy: ClientStatePolicy) -> Vec<Envelope> {
     let secret = Secret::new("x".to_owned());
     let table = [ClientState {
         name: "ma il".to_owned(),
@@ -22,8 +25,8 @@ fn address(items: &str, template: &str, policy: ClientStatePolicy) -> Vec<Envelo
         tenants: [].into(),
         silent_after: None,
     }];
-    let verified = Verifier::new(&table).verify(Batch::parse(&body, 100).expect(items));
-    Router::new(Template::parse(template).expect(template), policy).address(&verified, &body, arrival(), None)
+    let verified = Verifier::new(&table).verify(Batch::parse(body, 100).expect("a batch"));
+    Router::new(Template::parse(template).expect(template), policy).address(&verified, body, arrival(), None)
 }
 
 fn envelope(members: &str) -> Envelope {
@@ -132,6 +135,20 @@ fn the_body_is_the_item_byte_for_byte() {
     for (envelope, item) in envelopes.iter().zip(items) {
         assert_eq!(envelope.body, item.as_bytes());
     }
+}
+
+#[test]
+fn a_body_keeps_little_else_in_memory() {
+    let is_slice = |bytes: usize, others: usize| {
+        let item = format!(r#"{{"subscriptionId":"s","clientState":"x","words":"{}"}}"#, "x".repeat(bytes));
+        let body = Bytes::from(format!(r#"{{"value":[{item}],"more":"{}"}}"#, "x".repeat(others)));
+        let envelopes = address_all(&body, "{change}", ClientStatePolicy::Keep);
+        assert_eq!(envelopes[0].body, item);
+        body.as_ptr_range().contains(&envelopes[0].body.as_ptr())
+    };
+    assert!(is_slice(20_000, 0), "most of what was read is the item");
+    assert!(!is_slice(20_000, 80_000), "most of the body is something else");
+    assert!(!is_slice(500, 0), "what was read may be a large buffer");
 }
 
 #[test]

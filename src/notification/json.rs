@@ -3,6 +3,8 @@
 //! Nearly all bytes are those of strings that nobody reads: eight at a time are looked at, once, for what ends a string or
 //! must not stand in it.
 
+use super::DEPTH_MAX;
+
 /// A place in a text. Each step moves it on, or says that this is no JSON.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -30,7 +32,18 @@ struct Nest {
     /// Those that are open around the value.
     around: u32,
     depth: u32,
+    /// A bit for each, the innermost lowest.
     objects: u128,
+}
+
+/// What stands around an object and around an array.
+pub(super) const OBJECT: [u8; 2] = *b"{}";
+pub(super) const ARRAY: [u8; 2] = *b"[]";
+
+/// Whether a text is one document.
+pub(super) fn is_document(text: &str) -> bool {
+    let mut place = Place::new(text);
+    place.value().is_ok() && place.peek().is_none()
 }
 
 impl<'a> Place<'a> {
@@ -47,29 +60,46 @@ impl<'a> Place<'a> {
         bytes.get(self.at).copied()
     }
 
-    /// Enters an object or an array, whose first byte must come next.
-    pub(super) fn enter(&mut self, open: u8) -> Result<(), NotJson> {
+    fn enter(&mut self, open: u8) -> Result<(), NotJson> {
         self.expect(open)?;
         self.around += 1;
         Ok(())
     }
 
-    /// Leaves what was entered last, if its last byte comes next.
-    pub(super) fn leave(&mut self, close: u8) -> bool {
+    fn leave(&mut self, close: u8) -> bool {
         let comes = self.eat(close);
         self.around -= u32::from(comes);
         comes
     }
 
+    /// Enters an object or array, whose first byte must come next, has each of what is in it read, and leaves it.
+    pub(super) fn each<E: From<NotJson>>(
+        &mut self,
+        [open, close]: [u8; 2],
+        mut read: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.enter(open)?;
+        if self.leave(close) {
+            return Ok(());
+        }
+        loop {
+            read(self)?;
+            if self.leave(close) {
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
     /// Passes over `byte` if it comes next.
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
+    fn eat(&mut self, byte: u8) -> bool {
         let comes = self.peek() == Some(byte);
         self.at += usize::from(comes);
         comes
     }
 
     /// Passes over a punctuation mark that must come next.
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
+    fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
         if self.eat(byte) { Ok(()) } else { Err(NotJson) }
     }
 
@@ -225,6 +255,7 @@ impl<'a> Place<'a> {
 
 impl Nest {
     fn open(&mut self, is_object: bool) -> Result<(), NotJson> {
+        const { assert!(DEPTH_MAX == u128::BITS as usize, "a bit for each that may be open") };
         if self.around + self.depth >= u128::BITS {
             return Err(NotJson);
         }
@@ -276,12 +307,6 @@ mod tests {
     use serde::de::IgnoredAny;
 
     use super::*;
-
-    /// Whether this is one JSON document.
-    fn is_document(text: &str) -> bool {
-        let mut place = Place::new(text);
-        place.value().is_ok() && place.peek().is_none()
-    }
 
     #[track_caller]
     fn check(text: &str) {

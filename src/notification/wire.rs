@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::json::{NotJson, Place, Text};
+use super::json::{ARRAY, NotJson, OBJECT, Place, Text};
 
 /// A member of an object: the raw text of its value, and of every value that stood there before.
 #[derive(Clone, Debug, Default)]
@@ -115,44 +115,28 @@ keeps!(Content {
 
 /// Reads an array of at most `max` strings that Unicode can hold; `None` for anything else.
 pub(super) fn strings(raw: &str, max: usize) -> Option<Vec<Cow<'_, str>>> {
-    let mut place = Place::new(raw);
-    place.expect(b'[').ok()?;
     let mut strings = Vec::new();
-    if place.eat(b']') {
-        return Some(strings);
-    }
-    loop {
-        let value = place.value().ok()?;
+    let all = Place::new(raw).each(ARRAY, |place| {
         if strings.len() == max {
-            return None;
+            return Err(NotJson);
         }
-        strings.push(decoded(value)?);
-        if place.eat(b']') {
-            return Some(strings);
-        }
-        place.expect(b',').ok()?;
-    }
+        strings.push(decoded(place.value()?).ok_or(NotJson)?);
+        Ok(())
+    });
+    all.is_ok().then_some(strings)
 }
 
 /// Reads an object once, and keeps the members that its type asks for; every name and value as it stands there.
 pub(super) fn object<'a, T: Keeps<'a>>(place: &mut Place<'a>) -> Result<T, NotJson> {
     let mut object = T::default();
-    place.enter(b'{')?;
-    if place.leave(b'}') {
-        return Ok(object);
-    }
-    loop {
-        let name = place.name()?;
-        let value = place.value()?;
-        let member = decoded(name).and_then(|name| object.member(canonical(&name)));
-        if let Some(member) = member {
+    place.each(OBJECT, |place| {
+        let (name, value) = (place.name()?, place.value()?);
+        if let Some(member) = decoded(name).and_then(|name| object.member(canonical(&name))) {
             member.put(name, value);
         }
-        if place.leave(b'}') {
-            return Ok(object);
-        }
-        place.expect(b',')?;
-    }
+        Ok::<_, NotJson>(())
+    })?;
+    Ok(object)
 }
 
 /// The same for the text of an object.
@@ -164,32 +148,4 @@ pub(super) fn object_of<'a, T: Keeps<'a>>(raw: &'a str) -> Option<T> {
 fn canonical(name: &str) -> &str {
     let known = ["encryptedContent", "decryptedContent"];
     known.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name)
-}
-
-/// Whether brackets and braces nest deeper than `limit`.
-pub(super) fn nests_deeper(text: &str, limit: usize) -> bool {
-    // Counting is far quicker than following strings, and most texts have fewer brackets than the limit.
-    // So many bytes at a time as a byte can count: then the compiler counts many in one step.
-    let opens = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b'[' | b'{'))).sum::<u8>();
-    let opens: usize = text.as_bytes().chunks(255).map(|bytes| usize::from(opens(bytes))).sum();
-    opens > limit && depth(text) > limit
-}
-
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
