@@ -10,7 +10,7 @@ use crate::contestant::Contestant;
 use crate::drive::{Content, Load};
 use crate::filled::fill;
 use crate::process::Usage;
-use crate::reference::{Kind, Publication};
+use crate::reference::{Errand, Kind, Publication};
 use crate::sheet::{Column, Sheet};
 use crate::support::broker::Node;
 use crate::support::daemon::{CONNECTION_UP, Daemon};
@@ -53,11 +53,16 @@ async fn drain(extent: Extent) {
     let mut sheet = Sheet::new("drain", &[DRAINED, DRAIN_COST, FRESH_P50, FRESH_P99]);
     for _ in 0..extent.rounds {
         drained(many, extent, &mut sheet).await;
-        published(many, &mut sheet).await;
+        for (kind, words) in PUBLISHERS {
+            published(many, kind, words, &mut sheet).await;
+        }
     }
     sheet.print();
-    let ratio = sheet.ratio(DRAINED.name, "graphhook", "publisher").unwrap_or(f64::NAN);
-    println!("\nitems a second out of the spool, as a multiple of a bare publisher's: {ratio:.2}");
+    println!();
+    for (_, words) in PUBLISHERS {
+        let ratio = sheet.ratio(DRAINED.name, "graphhook", words).unwrap_or(f64::NAN);
+        println!("items a second out of the spool, as a multiple of a {words}: {ratio:.2}");
+    }
 }
 
 /// Fresh items come as soon as the broker is there.
@@ -97,19 +102,22 @@ async fn drained(many: u64, extent: Extent, sheet: &mut Sheet) {
     purge(contestant.daemon().queue()).await;
 }
 
-async fn published(many: u64, sheet: &mut Sheet) {
-    let Publication { seconds, processor, queue } = Contestant::settings(Kind::Same).publish(many);
-    let many = many as f64;
-    let values = [(DRAINED.name, many / seconds), (DRAIN_COST.name, processor * 1e6 / many)];
-    sheet.note("publisher", &values);
-    purge(&queue).await;
+async fn published(many: u64, kind: Kind, words: &str, sheet: &mut Sheet) {
+    let settings = Contestant::settings(kind);
+    let Publication { messages, seconds, processor, .. } = settings.publish(Errand::flat_out(many)).await;
+    let values = [(DRAINED.name, messages / seconds), (DRAIN_COST.name, processor * 1e6 / messages)];
+    sheet.note(words, &values);
+    purge(&settings.queue).await;
 }
 
-async fn purge(queue: &str) {
+pub(crate) async fn purge(queue: &str) {
     Amqp::connect(&Node::shared().url()).await.queue(queue).purge().await;
 }
 
 const SIZES: [u32; 2] = [1, 10];
+/// Both by lapin, as fast as they are confirmed.
+const PUBLISHERS: [(Kind, &str); 2] =
+    [(Kind::Same, "publisher of the same messages"), (Kind::Bare, "publisher of bare messages")];
 const FRESH_PER_SECOND: f64 = 200.0;
 const DRAINED: Column = Column { name: "items/s", digits: 0 };
 const DRAIN_COST: Column = Column { name: "CPU us/item", digits: 2 };
