@@ -54,7 +54,7 @@ impl Contestant {
 
     /// What a reference server is told, but for its certificate.
     pub(crate) fn settings(kind: Kind) -> Settings {
-        let (exchange, queue) = (unique("floor.exchange"), unique("floor.queue"));
+        let (exchange, queue) = (unique("reference.exchange"), unique("reference.queue"));
         let (url, secret) = (Node::shared().url(), SECRET.to_owned());
         let (certificate, key) = (PathBuf::new(), PathBuf::new());
         Settings { kind, url, exchange, queue, secret, certificate, key, publish: None }
@@ -67,8 +67,8 @@ impl Contestant {
         let settings = Self::settings(kind).shown(&files);
         let (name, queue) = match kind {
             Kind::Http => ("http", None),
-            Kind::Bare => ("floor", Some(settings.queue.clone())),
-            Kind::Same => ("floor-same", Some(settings.queue.clone())),
+            Kind::Bare => ("bare", Some(settings.queue.clone())),
+            Kind::Same => ("reference", Some(settings.queue.clone())),
         };
         Self { name, queue, process: Process::Reference(Reference::start(&settings), files, directory) }
     }

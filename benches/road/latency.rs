@@ -36,7 +36,7 @@ pub(crate) async fn measure(extent: Extent) {
     sheet.print();
     println!("\nadded by graphhook to                 p50 ms       p99 ms     p99.9 ms");
     for items in SIZES {
-        for other in ["confirm", "floor-same", "http"] {
+        for other in ["confirm", "reference", "http"] {
             let of = row(other, items);
             let added = |Column { name, .. }| {
                 Some(sheet.median(&row("graphhook", items), name)? - sheet.median(&of, name)?)

@@ -5,7 +5,7 @@
 //! lapin with one connection, one channel and one task that publishes.
 //!
 //! They leave out what makes a daemon: limits, deadlines, a spool, a second connection, metrics, reloading, the judgement of
-//! tokens, ids for what has none. So they are floors to be measured against, and nothing to be run.
+//! tokens, ids for what has none. So they are there to be measured against, and not to be run.
 
 mod errand;
 mod publish;

@@ -1,4 +1,4 @@
-//! What never reaches the broker: handshakes, and items that are refused. The floor is a server that reads the body and
+//! What never reaches the broker: handshakes, and items that are refused. Beside it, a server that reads the body and
 //! answers.
 
 use crate::Extent;

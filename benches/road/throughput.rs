@@ -6,7 +6,7 @@ use crate::reference::Kind;
 use crate::sheet::Sheet;
 use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, SWITCHES, Turn};
 
-/// Prints the table, and how the daemon stands against its floors.
+/// Prints the table, and how the daemon stands against those that do the least.
 pub(crate) async fn measure(extent: Extent) {
     let contestants = [
         Contestant::graphhook().await,
@@ -26,8 +26,8 @@ pub(crate) async fn measure(extent: Extent) {
     sheet.print();
     println!("\ngraphhook as a multiple of            items/s  CPU per item");
     for items in SIZES {
-        for floor in ["floor-same", "floor", "http"] {
-            let of = row(floor, items);
+        for other in ["reference", "bare", "http"] {
+            let of = row(other, items);
             let ratio = |name| sheet.ratio(name, &row("graphhook", items), &of).unwrap_or(f64::NAN);
             println!("{of:<35} {:>9.2} {:>13.2}", ratio(RATE.name), ratio(COST.name));
         }
