@@ -6,7 +6,7 @@
 
 use graphhook::simulate::run::Pace;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::reference::{Errand, Kind, Settings};
 use crate::sheet::{Column, Sheet};
@@ -14,21 +14,21 @@ use crate::spool::purge;
 use crate::turn::{COST, FAILURES, P50, P99, P99_9, RATE, Turn};
 
 /// Prints the table, and what the daemon adds.
-pub(crate) async fn measure(extent: Extent) {
+pub(crate) async fn measure(effort: Effort) {
     let daemon = Contestant::graphhook().await;
     let contestants = [daemon, Contestant::reference(Kind::Same), Contestant::reference(Kind::Http)];
     let publisher = Contestant::settings(Kind::Same);
     let mut sheet = Sheet::new("latency", &[RATE, COST, P50, P99, P99_9, FAILURES]);
     let mut probing = Sheet::new("latency-probe", &[RATE]);
     for items in SIZES {
-        Turn::flat_out(items).take(&contestants[0], extent, &row("most", items), &mut probing).await;
+        Turn::flat_out(items).take(&contestants[0], effort, &row("most", items), &mut probing).await;
         let most = probing.median(&row("most", items), RATE.name).expect("it was just measured");
         let rate = (most / 2.0).round();
         let turn = Turn { pace: Pace::PerSecond(rate), ..Turn::flat_out(items) };
-        let errand = Errand::steady(rate, items, extent.warm, extent.window);
-        for _ in 0..extent.rounds {
+        let errand = Errand::steady(rate, items, effort.warm, effort.window);
+        for _ in 0..effort.rounds {
             for contestant in &contestants {
-                turn.take(contestant, extent, &row(contestant.name, items), &mut sheet).await;
+                turn.take(contestant, effort, &row(contestant.name, items), &mut sheet).await;
             }
             confirm(&publisher, errand, &row("confirm", items), &mut sheet).await;
         }

@@ -6,17 +6,17 @@ use futures_util::future::join_all;
 use graphhook::simulate::run::Pace;
 use tokio::time::interval;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::drive::{self, Content, Load};
 use crate::process::resident;
 use crate::sheet::{Column, Sheet};
 
 /// Prints the table; the outage lasts so long.
-pub(crate) async fn measure(extent: Extent, outage: Duration) {
+pub(crate) async fn measure(effort: Effort, outage: Duration) {
     let mut sheet = Sheet::new("memory", &[RESIDENT]);
-    let many = if extent.is_quick { 100 } else { CONNECTIONS };
-    for _ in 0..extent.rounds {
+    let many = if effort.is_quick { 100 } else { CONNECTIONS };
+    for _ in 0..effort.rounds {
         let daemon = Contestant::configured(unlimited).await;
         sheet.note("idle", &[(RESIDENT.name, resident(daemon.pid()))]);
         let receiver = drive::receiver(&daemon, Content::Genuine);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use graphhook::simulate::run::Pace;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::drive::{Content, Load};
 use crate::filled::fill;
@@ -18,19 +18,19 @@ use crate::support::queue::Amqp;
 use crate::turn::{COST, FAILURES, P50, P99, RATE, Turn};
 
 /// Prints the tables.
-pub(crate) async fn measure(extent: Extent) {
-    accept(extent).await;
-    drain(extent).await;
+pub(crate) async fn measure(effort: Effort) {
+    accept(effort).await;
+    drain(effort).await;
 }
 
 /// Every turn has a daemon of its own, or one spool would have to hold all.
-async fn accept(extent: Extent) {
+async fn accept(effort: Effort) {
     let mut sheet = Sheet::new("spool", &[RATE, COST, P50, P99, FAILURES]);
     for items in SIZES {
         let turn = Turn::flat_out(items);
-        for _ in 0..extent.rounds {
-            turn.take(&Contestant::graphhook().await, extent, &row("up", items), &mut sheet).await;
-            turn.take(&Contestant::without_broker().await, extent, &row("away", items), &mut sheet).await;
+        for _ in 0..effort.rounds {
+            turn.take(&Contestant::graphhook().await, effort, &row("up", items), &mut sheet).await;
+            turn.take(&Contestant::without_broker().await, effort, &row("away", items), &mut sheet).await;
         }
     }
     sheet.print();
@@ -48,11 +48,11 @@ fn row(broker: &str, items: u32) -> String {
     format!("broker {broker}, {items} in a POST")
 }
 
-async fn drain(extent: Extent) {
-    let many = if extent.is_quick { 5_000 } else { 100_000 };
+async fn drain(effort: Effort) {
+    let many = if effort.is_quick { 5_000 } else { 100_000 };
     let mut sheet = Sheet::new("drain", &[DRAINED, DRAIN_COST, FRESH_P50, FRESH_P99]);
-    for _ in 0..extent.rounds {
-        drained(many, extent, &mut sheet).await;
+    for _ in 0..effort.rounds {
+        drained(many, effort, &mut sheet).await;
         for (kind, words) in PUBLISHERS {
             published(many, kind, words, &mut sheet).await;
         }
@@ -66,7 +66,7 @@ async fn drain(extent: Extent) {
 }
 
 /// Fresh items come as soon as the broker is there.
-async fn drained(many: u64, extent: Extent, sheet: &mut Sheet) {
+async fn drained(many: u64, effort: Effort, sheet: &mut Sheet) {
     let directory = tempfile::tempdir().expect("a directory");
     fill(directory.path(), many);
     let daemon = Daemon::configure().spool(directory.path()).start().await;
@@ -80,8 +80,8 @@ async fn drained(many: u64, extent: Extent, sheet: &mut Sheet) {
         items: 1,
         pace,
         content: Content::Genuine,
-        warm: extent.warm,
-        time: extent.window,
+        warm: effort.warm,
+        time: effort.window,
     };
     let emptied = async {
         let daemon = contestant.daemon();

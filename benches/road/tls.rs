@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use graphhook::simulate::receiver::{PATIENT, Receiver};
 use rustls::client::Resumption;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::drive::{self, Content};
 use crate::process::Usage;
@@ -15,16 +15,16 @@ use crate::reference::Kind;
 use crate::sheet::{Column, Sheet};
 
 /// Prints the table.
-pub(crate) async fn measure(extent: Extent) {
+pub(crate) async fn measure(effort: Effort) {
     let contestants = [Contestant::graphhook().await, Contestant::reference(Kind::Http)];
     let mut sheet = Sheet::new("tls", &[RATE, COST]);
     for (words, is_resumed) in [("full", false), ("resumed", true)] {
-        for _ in 0..extent.rounds {
+        for _ in 0..effort.rounds {
             for contestant in &contestants {
                 let receiver = receiver(contestant, is_resumed);
-                connect(&receiver, extent.warm).await;
+                connect(&receiver, effort.warm).await;
                 let (begun, before) = (Instant::now(), Usage::of(contestant.pid()));
-                let many = connect(&receiver, extent.window).await;
+                let many = connect(&receiver, effort.window).await;
                 let usage = Usage::of(contestant.pid()).since(before);
                 let values = [
                     (RATE.name, many / begun.elapsed().as_secs_f64()),

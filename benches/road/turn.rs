@@ -2,7 +2,7 @@
 
 use graphhook::simulate::run::Pace;
 
-use crate::Extent;
+use crate::Effort;
 use crate::account::Account;
 use crate::contestant::Contestant;
 use crate::drive::{Content, Driven, Load};
@@ -25,9 +25,9 @@ impl Turn {
     }
 
     /// Takes it, and notes what came of it.
-    pub(crate) async fn take(self, contestant: &Contestant, extent: Extent, row: &str, sheet: &mut Sheet) {
+    pub(crate) async fn take(self, contestant: &Contestant, effort: Effort, row: &str, sheet: &mut Sheet) {
         let Self { connections, items, pace, content } = self;
-        let Extent { warm, window: time, .. } = extent;
+        let Effort { warm, window: time, .. } = effort;
         let driven = Load { connections, items, pace, content, warm, time }.drive(contestant).await;
         note(&driven, items, row, sheet);
         if let Some(queue) = contestant.queue.as_ref().filter(|_| content == Content::Genuine) {
