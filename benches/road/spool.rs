@@ -73,8 +73,7 @@ async fn drained(many: u64, effort: Effort, sheet: &mut Sheet) {
     let left = async |daemon: &Daemon| daemon.metrics().await.get("graphhook_spool_items");
     daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     let (begun, before, at_begin) = (Instant::now(), Usage::of(daemon.pid()), left(&daemon).await);
-    let contestant = Contestant::of(daemon);
-    let pace = Pace::PerSecond(FRESH_PER_SECOND);
+    let (contestant, pace) = (Contestant::of(&daemon), Pace::PerSecond(FRESH_PER_SECOND));
     let load = Load {
         connections: 16,
         items: 1,
@@ -84,8 +83,7 @@ async fn drained(many: u64, effort: Effort, sheet: &mut Sheet) {
         time: effort.window,
     };
     let emptied = async {
-        let daemon = contestant.daemon();
-        while left(daemon).await > 0.0 {}
+        while left(&daemon).await > 0.0 {}
         (begun.elapsed(), Usage::of(daemon.pid()).since(before))
     };
     let (driven, (took, usage)) = tokio::join!(load.drive(&contestant), emptied);
@@ -99,7 +97,7 @@ async fn drained(many: u64, effort: Effort, sheet: &mut Sheet) {
             (FRESH_P99.name, latency.p99),
         ],
     );
-    purge(contestant.daemon().queue()).await;
+    purge(daemon.queue()).await;
 }
 
 async fn published(many: u64, kind: Kind, words: &str, sheet: &mut Sheet) {

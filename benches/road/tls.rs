@@ -23,9 +23,9 @@ pub(crate) async fn measure(effort: Effort) {
             for contestant in &contestants {
                 let receiver = receiver(contestant, is_resumed);
                 connect(&receiver, effort.warm).await;
-                let (begun, before) = (Instant::now(), Usage::of(contestant.pid()));
+                let (begun, before) = (Instant::now(), Usage::of(contestant.pid));
                 let many = connect(&receiver, effort.window).await;
-                let usage = Usage::of(contestant.pid()).since(before);
+                let usage = Usage::of(contestant.pid).since(before);
                 let values = [
                     (RATE.name, many / begun.elapsed().as_secs_f64()),
                     (COST.name, usage.processor * 1e6 / many),
