@@ -8,17 +8,11 @@
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
-#[path = "hot/cases.rs"]
 mod cases;
-#[path = "hot/count.rs"]
 mod count;
-#[path = "hot/inputs.rs"]
 mod inputs;
-#[path = "hot/requests.rs"]
 mod requests;
-#[path = "hot/table.rs"]
 mod table;
-#[path = "hot/timing.rs"]
 mod timing;
 
 use std::process::ExitCode;
