@@ -1,4 +1,8 @@
 //! One contestant's turn in a round: it is warmed up, measured, and held to its promise.
+//!
+//! Large POSTs come on fewer connections, so that flat out there are no more than [`IN_FLIGHT_MAX`] items under way where the
+//! connections allow it: 64 of them with 100 items each would ask how long the queue before the broker can become, and
+//! not how fast it moves. From 1,000 items on, two connections remain, so that one POST is read while another is confirmed.
 
 use graphhook::simulate::run::Pace;
 
