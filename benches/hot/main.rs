@@ -10,6 +10,8 @@
 
 mod cases;
 mod count;
+#[path = "../tools/every.rs"]
+mod every;
 mod inputs;
 mod requests;
 mod table;
@@ -18,9 +20,7 @@ mod timing;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Cargo adds an option of its own.
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match every::arguments().iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => timing::measure(cases::all()),
         ["--count"] => count::show(),
         ["--count", "--hold"] => return count::hold(),

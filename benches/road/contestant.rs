@@ -100,3 +100,11 @@ impl Contestant {
         family(self.pid).into_iter().map(Usage::of).sum()
     }
 }
+
+/// One address may have as many connections as there are here, all at once.
+pub(crate) fn unbounded(configuration: Configuration) -> Configuration {
+    let bounds = ["connections_per_address", "connections", "handshakes"];
+    bounds
+        .into_iter()
+        .fold(configuration, |configuration, bound| configuration.set("server.limits", bound, "5000"))
+}

@@ -25,7 +25,7 @@ pub(crate) async fn measure(effort: Effort) {
     println!();
     for (words, _) in CONTENTS {
         let ratio = sheet.ratio(COST.name, &format!("graphhook, {words}"), &format!("http, {words}"));
-        println!("CPU of graphhook as a multiple of http, {words}: {:.2}", ratio.unwrap_or(f64::NAN));
+        println!("CPU of graphhook as a multiple of http, {words}: {ratio:.2}");
     }
 }
 

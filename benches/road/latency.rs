@@ -8,9 +8,9 @@ use graphhook::simulate::run::Pace;
 
 use crate::Effort;
 use crate::contestant::Contestant;
+use crate::daemons::purge;
 use crate::reference::{Errand, Kind, Settings};
-use crate::sheet::{Column, Sheet};
-use crate::spool::purge;
+use crate::sheet::{Column, Sheet, row};
 use crate::turn::{COST, FAILURES, P50, P99, P99_9, RATE, Turn};
 
 /// Prints the table, and what the daemon adds.
@@ -22,7 +22,7 @@ pub(crate) async fn measure(effort: Effort) {
     let mut probing = Sheet::new("latency-probe", &[RATE]);
     for items in SIZES {
         Turn::flat_out(items).take(&contestants[0], effort, &row("most", items), &mut probing).await;
-        let most = probing.median(&row("most", items), RATE.name).expect("it was just measured");
+        let most = probing.median(&row("most", items), RATE.name);
         let rate = (most / 2.0).round();
         let turn = Turn { pace: Pace::PerSecond(rate), ..Turn::flat_out(items) };
         let errand = Errand::steady(rate, items, effort.warm, effort.window);
@@ -38,10 +38,9 @@ pub(crate) async fn measure(effort: Effort) {
     for items in SIZES {
         for other in ["confirm", "reference", "http"] {
             let of = row(other, items);
-            let added = |Column { name, .. }| {
-                Some(sheet.median(&row("graphhook", items), name)? - sheet.median(&of, name)?)
-            };
-            let [p50, p99, p99_9] = [P50, P99, P99_9].map(|column| added(column).unwrap_or(f64::NAN));
+            let added =
+                |Column { name, .. }| sheet.median(&row("graphhook", items), name) - sheet.median(&of, name);
+            let [p50, p99, p99_9] = [P50, P99, P99_9].map(added);
             println!("{of:<31} {p50:>12.2} {p99:>12.2} {p99_9:>12.2}");
         }
     }
@@ -62,10 +61,6 @@ async fn confirm(publisher: &Settings, errand: Errand, row: &str, sheet: &mut Sh
     ];
     sheet.note(row, &values);
     purge(&publisher.queue).await;
-}
-
-fn row(name: &str, items: u32) -> String {
-    format!("{name}, {items} in a POST")
 }
 
 const SIZES: [u32; 2] = [1, 10];

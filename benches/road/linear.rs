@@ -3,7 +3,7 @@
 use graphhook::simulate::run::subscriptions;
 
 use crate::Effort;
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, unbounded};
 use crate::reference::Kind;
 use crate::sheet::Sheet;
 use crate::support::daemon::{Configuration, SECRET};
@@ -12,7 +12,7 @@ use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, Turn};
 /// Prints the tables.
 pub(crate) async fn measure(effort: Effort) {
     let mut sheet = Sheet::new("linear", &[RATE, COST, P50, P99, FAILURES, LOAD]);
-    let daemon = Contestant::configured(wide).await;
+    let daemon = Contestant::configured(unbounded).await;
     let contestants = [&daemon, &Contestant::reference(Kind::Same)];
     for items in ITEMS {
         for contestant in contestants {
@@ -41,13 +41,6 @@ async fn repeat(turn: Turn, contestant: &Contestant, effort: Effort, row: &str, 
     for _ in 0..effort.rounds.min(ROUNDS_MAX) {
         turn.take(contestant, Effort { window: effort.window / 2, ..effort }, row, sheet).await;
     }
-}
-
-/// One address may have as many connections as there are.
-fn wide(configuration: Configuration) -> Configuration {
-    let limit = |configuration: Configuration, key, value| configuration.set("server.limits", key, value);
-    let configuration = limit(configuration, "connections_per_address", "5000");
-    limit(limit(configuration, "connections", "5000"), "handshakes", "5000")
 }
 
 /// The entry that admits what is sent comes last.

@@ -30,26 +30,18 @@ mod start;
 mod throughput;
 mod tls;
 mod turn;
-#[allow(
-    clippy::wrong_self_convention,
-    unfulfilled_lint_expectations,
-    unreachable_pub,
-    unused,
-    reason = "whole tools, and tests of their own, as tests/it/main.rs has them"
-)]
-#[path = "../../tests/it"]
-mod it {
-    pub mod support;
-}
+#[path = "../tools/daemons.rs"]
+mod daemons;
+#[path = "../tools/every.rs"]
+mod every;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-pub(crate) use self::it::support;
+pub(crate) use self::daemons::support;
 
 fn main() -> ExitCode {
-    // Cargo adds an option of its own.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments = every::arguments();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made");
     if let [first, settings] = arguments.as_slice()

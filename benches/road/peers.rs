@@ -8,8 +8,7 @@ use std::thread;
 use crate::Effort;
 use crate::contestant::Contestant;
 use crate::peer::Make;
-use crate::sheet::Sheet;
-use crate::throughput::row;
+use crate::sheet::{Sheet, row};
 use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, SWITCHES, Turn};
 
 /// Prints the table, and how they stand against the daemon.
@@ -41,7 +40,7 @@ pub(crate) async fn measure(effort: Effort) {
     for (items, _) in SHAPES {
         for peer in &contestants[1..] {
             let ratio = |column| sheet.ratio(column, &row("graphhook", items), &row(peer.name, items));
-            let (rate, cost) = (ratio(RATE.name).unwrap_or(f64::NAN), ratio(COST.name).unwrap_or(f64::NAN));
+            let (rate, cost) = (ratio(RATE.name), ratio(COST.name));
             println!(
                 "{items:>3} in a POST, graphhook of {:<18} {rate:>6.2} of the items a second, {cost:.3} of the CPU per item",
                 peer.name

@@ -7,14 +7,13 @@ use graphhook::simulate::run::Pace;
 
 use crate::Effort;
 use crate::contestant::Contestant;
+use crate::daemons::purge;
 use crate::drive::{Content, Load};
 use crate::filled::fill;
 use crate::process::Usage;
 use crate::reference::{Errand, Kind, Publication};
-use crate::sheet::{Column, Sheet};
-use crate::support::broker::Node;
+use crate::sheet::{Column, Sheet, row};
 use crate::support::daemon::{CONNECTION_UP, Daemon};
-use crate::support::queue::Amqp;
 use crate::turn::{COST, FAILURES, P50, P99, RATE, Turn};
 
 /// Prints the tables.
@@ -29,23 +28,18 @@ async fn accept(effort: Effort) {
     for items in SIZES {
         let turn = Turn::flat_out(items);
         for _ in 0..effort.rounds {
-            turn.take(&Contestant::graphhook().await, effort, &row("up", items), &mut sheet).await;
-            turn.take(&Contestant::without_broker().await, effort, &row("away", items), &mut sheet).await;
+            turn.take(&Contestant::graphhook().await, effort, &row(UP, items), &mut sheet).await;
+            turn.take(&Contestant::without_broker().await, effort, &row(AWAY, items), &mut sheet).await;
         }
     }
     sheet.print();
     println!();
     for items in SIZES {
-        let ratio = sheet.ratio(RATE.name, &row("away", items), &row("up", items));
-        let ratio = ratio.unwrap_or(f64::NAN);
+        let ratio = sheet.ratio(RATE.name, &row(AWAY, items), &row(UP, items));
         println!(
             "items a second without a broker, as a multiple of those with one, {items} in a POST: {ratio:.2}"
         );
     }
-}
-
-fn row(broker: &str, items: u32) -> String {
-    format!("broker {broker}, {items} in a POST")
 }
 
 async fn drain(effort: Effort) {
@@ -60,7 +54,7 @@ async fn drain(effort: Effort) {
     sheet.print();
     println!();
     for (_, words) in PUBLISHERS {
-        let ratio = sheet.ratio(DRAINED.name, "graphhook", words).unwrap_or(f64::NAN);
+        let ratio = sheet.ratio(DRAINED.name, "graphhook", words);
         println!("items a second out of the spool, as a multiple of a {words}: {ratio:.2}");
     }
 }
@@ -108,11 +102,9 @@ async fn published(many: u64, kind: Kind, words: &str, sheet: &mut Sheet) {
     purge(&settings.queue).await;
 }
 
-pub(crate) async fn purge(queue: &str) {
-    Amqp::connect(&Node::shared().url()).await.queue(queue).purge().await;
-}
-
 const SIZES: [u32; 2] = [1, 10];
+const UP: &str = "broker up";
+const AWAY: &str = "broker away";
 /// Both by lapin, as fast as they are confirmed.
 const PUBLISHERS: [(Kind, &str); 2] =
     [(Kind::Same, "publisher of the same messages"), (Kind::Bare, "publisher of bare messages")];

@@ -3,7 +3,7 @@
 use crate::Effort;
 use crate::contestant::Contestant;
 use crate::reference::Kind;
-use crate::sheet::Sheet;
+use crate::sheet::{Sheet, row};
 use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, SWITCHES, Turn};
 
 /// Prints the table, and how the daemon stands against those that do the least.
@@ -28,15 +28,10 @@ pub(crate) async fn measure(effort: Effort) {
     for items in SIZES {
         for other in ["reference", "bare", "http"] {
             let of = row(other, items);
-            let ratio = |name| sheet.ratio(name, &row("graphhook", items), &of).unwrap_or(f64::NAN);
+            let ratio = |name| sheet.ratio(name, &row("graphhook", items), &of);
             println!("{of:<35} {:>9.2} {:>13.2}", ratio(RATE.name), ratio(COST.name));
         }
     }
-}
-
-/// Its line of the table.
-pub(crate) fn row(name: &str, items: u32) -> String {
-    format!("{name}, {items} in a POST")
 }
 
 const SIZES: [u32; 3] = [1, 10, 100];
