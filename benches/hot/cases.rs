@@ -35,8 +35,8 @@ pub(crate) struct Case {
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
-    cases.extend([1, 10, 100, 1_000].map(judged));
-    cases.extend([1, 100, 10_000].map(looked_up));
+    cases.extend([1, 10, 100, 1_000].map(|items| judged(format!("{items} in a POST"), items, 1)));
+    cases.extend([100, 10_000].map(|entries| judged(format!("{entries} in the table"), 10, entries)));
     cases.extend([1, 100].map(addressed));
     cases.extend([1, 100].map(refused));
     cases.extend([spooled(), head(), opened()]);
@@ -44,21 +44,12 @@ pub(crate) fn all() -> Vec<Case> {
     cases
 }
 
-/// A POST of so many items, read and judged.
-fn judged(items: usize) -> Case {
-    let (verifier, body) = (Verifier::new(&table(1)), genuine(items));
-    case(format!("item: read and judged, {items} in a POST"), items, move || {
+/// A POST of so many items, read and judged by a table of so many entries.
+fn judged(words: String, items: usize, entries: usize) -> Case {
+    let (verifier, body) = (Verifier::new(&table(entries)), genuine(items));
+    case(format!("item: read and judged, {words}"), items, move || {
         let verified = verifier.verify(Batch::parse(&body, items).expect("a batch"));
         assert_eq!(black_box(verified).authentic().len(), items);
-    })
-}
-
-/// The same with so many entries in the table.
-fn looked_up(entries: usize) -> Case {
-    let (verifier, body) = (Verifier::new(&table(entries)), genuine(10));
-    case(format!("item: read and judged, {entries} in the table"), 10, move || {
-        let verified = verifier.verify(Batch::parse(&body, 10).expect("a batch"));
-        assert_eq!(black_box(verified).authentic().len(), 10);
     })
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::cases::Case;
+use crate::{cases::Case, every::median};
 
 /// Times all cases in turn, a few rounds, and prints the medians.
 pub(crate) fn measure(mut cases: Vec<Case>) {
@@ -34,12 +34,6 @@ fn time(case: &mut Case) -> f64 {
 fn spent() -> f64 {
     let times = fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts");
     times.split(' ').next().and_then(|time| time.parse().ok()).expect("a number")
-}
-
-/// The value in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 const ROUNDS: usize = 5;

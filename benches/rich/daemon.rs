@@ -1,6 +1,5 @@
 //! The whole program, with TLS and a real broker.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,13 +7,12 @@ use futures_util::future::join_all;
 use graphhook::verify::decrypt::PrivateKey;
 use serde_json::json;
 
-use crate::median;
-use crate::support::broker::Node;
+use crate::daemons::{memory, processor, purge};
+use crate::every::median;
 use crate::support::daemon::Daemon;
 use crate::support::graph::{PATH, collection, created};
 use crate::support::https::Client;
 use crate::support::issuer::{Issuer, TENANT};
-use crate::support::queue::Amqp;
 use crate::support::rich::{self, Recipient, rich};
 
 /// Items a second and processor time for each, of items without resource data, checked ones, and opened ones.
@@ -44,7 +42,7 @@ pub(crate) async fn measure() {
 }
 
 /// The most memory that the daemon ever held, when large contents come all at once.
-pub(crate) async fn memory() {
+pub(crate) async fn peak() {
     let site = Site::open().await;
     println!("{:<34} {:>10} {:>14} {:>8} {:>8}", "", "bodies", "peak, MiB", "202", "503");
     for (words, deliver, posts) in
@@ -59,8 +57,13 @@ pub(crate) async fn memory() {
         let answers = join_all((0..posts).map(|_| send())).await;
         let of = |status: u16| answers.iter().filter(|answer| **answer == status).count();
         let bodies = (posts * body.len()) >> 20;
-        println!("{words:<34} {bodies:>10} {:>14} {:>8} {:>8}", peak(daemon.pid()) >> 10, of(202), of(503));
-        purge(&daemon).await;
+        println!(
+            "{words:<34} {bodies:>10} {:>14.0} {:>8} {:>8}",
+            memory(daemon.pid(), "VmHWM") / 1024.0,
+            of(202),
+            of(503)
+        );
+        purge(daemon.queue()).await;
     }
 }
 
@@ -110,27 +113,8 @@ async fn round(daemon: &Daemon, post: &Bytes) -> (f64, f64) {
     });
     let items = f64::from(join_all(posts).await.iter().sum::<u32>()) * BATCH as f64;
     let (rate, cost) = (items / begun.elapsed().as_secs_f64(), (processor(daemon.pid()) - spent) / items);
-    purge(daemon).await;
+    purge(daemon.queue()).await;
     (rate, cost)
-}
-
-async fn purge(daemon: &Daemon) {
-    Amqp::connect(&Node::shared().url()).await.queue(daemon.queue()).purge().await;
-}
-
-/// Seconds that the processors have spent on a process: its own, and the system's for it.
-fn processor(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<&str> = text.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-    let ticks = |field: usize| fields[field].parse::<f64>().expect("a number");
-    (ticks(11) + ticks(12)) / TICKS
-}
-
-/// The most memory that a process ever held, KiB.
-fn peak(pid: u32) -> usize {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is told");
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
 const BATCH: usize = 10;
@@ -139,5 +123,3 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 /// With base64 around it, just under `server.limits.body`.
 const LARGE: usize = 3_100_000;
-/// `sysconf(_SC_CLK_TCK)`, on every Linux.
-const TICKS: f64 = 100.0;

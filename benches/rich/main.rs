@@ -8,41 +8,27 @@
 
 mod daemon;
 mod parts;
-#[allow(
-    clippy::wrong_self_convention,
-    unfulfilled_lint_expectations,
-    unreachable_pub,
-    unused,
-    reason = "whole tools, and tests of their own, as tests/it/main.rs has them"
-)]
-#[path = "../../tests/it"]
-mod it {
-    pub mod support;
-}
+#[path = "../tools/daemons.rs"]
+mod daemons;
+#[path = "../tools/every.rs"]
+mod every;
 
 use std::process::ExitCode;
 
-pub(crate) use self::it::support;
+pub(crate) use self::daemons::support;
 
 fn main() -> ExitCode {
-    // Cargo adds an option of its own.
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let wanted = every::arguments();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made");
     match wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] | ["parts"] => parts::measure(&runtime),
         ["daemon"] => runtime.block_on(daemon::measure()),
-        ["memory"] => runtime.block_on(daemon::memory()),
+        ["memory"] => runtime.block_on(daemon::peak()),
         _ => {
             println!("usage: cargo bench --bench rich [-- parts|daemon|memory]");
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
-}
-
-/// The value in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

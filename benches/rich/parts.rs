@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::median;
+use crate::every::median;
 use crate::support::daemon::SECRET;
 use crate::support::graph::{collection, created};
 use crate::support::issuer::{APP, Issuer, PUBLISHER, TENANT, V2_CONFIGURATION};

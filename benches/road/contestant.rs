@@ -1,13 +1,14 @@
 //! Those who are measured, each a process of its own.
 
+use std::any::Any;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::peer::{Make, Peer};
 use crate::process::{Usage, family};
 use crate::reference::{Kind, Reference, Settings};
 use crate::support::broker::Node;
-use crate::support::certs::{Authority, Files};
+use crate::support::certs::Authority;
 use crate::support::daemon::{Configuration, Daemon, SECRET};
 use crate::support::queue::unique;
 
@@ -17,17 +18,14 @@ pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     /// Where its messages come out, if it publishes.
     pub(crate) queue: Option<String>,
-    process: Process,
-}
-
-enum Process {
-    Daemon(Box<Daemon>),
-    Reference(
-        Reference,
-        Files,
-        #[expect(dead_code, reason = "its files are there as long as it")] tempfile::TempDir,
-    ),
-    Peer(Peer, Files, #[expect(dead_code, reason = "its files are there as long as it")] tempfile::TempDir),
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The authority behind its certificate.
+    pub(crate) ca: PathBuf,
+    /// Its process, from which those descend that it has started.
+    pub(crate) pid: u32,
+    /// What ends with it: the process, and the files that it was given.
+    _alive: Option<Box<dyn Any>>,
 }
 
 impl Contestant {
@@ -38,23 +36,34 @@ impl Contestant {
 
     /// The program with a configuration of its own.
     pub(crate) async fn configured(change: impl FnOnce(Configuration) -> Configuration) -> Self {
-        Self::of(change(Daemon::configure()).connected().await)
+        Self::owning(change(Daemon::configure()).connected().await)
     }
 
     /// The program while its broker is away.
     pub(crate) async fn without_broker() -> Self {
-        Self { queue: None, ..Self::of(Daemon::configure().without_broker().start().await) }
+        Self { queue: None, ..Self::owning(Daemon::configure().without_broker().start().await) }
     }
 
-    /// This daemon.
-    pub(crate) fn of(daemon: Daemon) -> Self {
-        let queue = Some(daemon.queue().to_owned());
-        Self { name: "graphhook", queue, process: Process::Daemon(Box::new(daemon)) }
+    /// This daemon, which is there as long as its owner wants.
+    pub(crate) fn of(daemon: &Daemon) -> Self {
+        Self {
+            name: "graphhook",
+            queue: Some(daemon.queue().to_owned()),
+            address: daemon.public(),
+            ca: daemon.ca().to_owned(),
+            pid: daemon.pid(),
+            _alive: None,
+        }
+    }
+
+    fn owning(daemon: Daemon) -> Self {
+        let contestant = Self::of(&daemon);
+        Self { _alive: Some(Box::new(daemon)), ..contestant }
     }
 
     /// What a reference server is told, but for its certificate.
     pub(crate) fn settings(kind: Kind) -> Settings {
-        let (exchange, queue) = (unique("floor.exchange"), unique("floor.queue"));
+        let (exchange, queue) = (unique("reference.exchange"), unique("reference.queue"));
         let (url, secret) = (Node::shared().url(), SECRET.to_owned());
         let (certificate, key) = (PathBuf::new(), PathBuf::new());
         Settings { kind, url, exchange, queue, secret, certificate, key, publish: None }
@@ -67,10 +76,12 @@ impl Contestant {
         let settings = Self::settings(kind).shown(&files);
         let (name, queue) = match kind {
             Kind::Http => ("http", None),
-            Kind::Bare => ("floor", Some(settings.queue.clone())),
-            Kind::Same => ("floor-same", Some(settings.queue.clone())),
+            Kind::Bare => ("bare", Some(settings.queue.clone())),
+            Kind::Same => ("reference", Some(settings.queue.clone())),
         };
-        Self { name, queue, process: Process::Reference(Reference::start(&settings), files, directory) }
+        let reference = Reference::start(&settings);
+        let (address, pid) = (reference.address, reference.pid());
+        Self { name, queue, address, ca: files.ca, pid, _alive: Some(Box::new((reference, directory))) }
     }
 
     /// A receiver made with other tools, in so many processes.
@@ -79,45 +90,21 @@ impl Contestant {
         let files = Authority::generate().write_into(directory.path());
         let (exchange, queue) = (unique("peer.exchange"), unique("peer.queue"));
         let peer = Peer::start(make, workers, &files, &exchange, &queue).await;
-        Self { name, queue: Some(queue), process: Process::Peer(peer, files, directory) }
-    }
-
-    /// The daemon that it is.
-    pub(crate) fn daemon(&self) -> &Daemon {
-        match &self.process {
-            Process::Daemon(daemon) => daemon,
-            Process::Reference(..) | Process::Peer(..) => panic!("{} is no daemon", self.name),
-        }
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        match &self.process {
-            Process::Daemon(daemon) => daemon.public(),
-            Process::Reference(reference, ..) => reference.address,
-            Process::Peer(peer, ..) => peer.address,
-        }
-    }
-
-    /// The authority behind its certificate.
-    pub(crate) fn ca(&self) -> &Path {
-        match &self.process {
-            Process::Daemon(daemon) => daemon.ca(),
-            Process::Reference(_, files, _) | Process::Peer(_, files, _) => &files.ca,
-        }
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        match &self.process {
-            Process::Daemon(daemon) => daemon.pid(),
-            Process::Reference(reference, ..) => reference.pid(),
-            Process::Peer(peer, ..) => peer.pid(),
-        }
+        let (address, pid) = (peer.address, peer.pid());
+        let alive: Box<dyn Any> = Box::new((peer, directory));
+        Self { name, queue: Some(queue), address, ca: files.ca, pid, _alive: Some(alive) }
     }
 
     /// What it has had so far, in all of its processes.
     pub(crate) fn usage(&self) -> Usage {
-        family(self.pid()).into_iter().map(Usage::of).sum()
+        family(self.pid).into_iter().map(Usage::of).sum()
     }
+}
+
+/// One address may have as many connections as there are here, all at once.
+pub(crate) fn unbounded(configuration: Configuration) -> Configuration {
+    let bounds = ["connections_per_address", "connections", "handshakes"];
+    bounds
+        .into_iter()
+        .fold(configuration, |configuration, bound| configuration.set("server.limits", bound, "5000"))
 }

@@ -155,13 +155,13 @@ pub(crate) fn receiver(contestant: &Contestant, content: Content) -> Receiver {
         Content::Genuine | Content::Forged => "",
         Content::Handshake => HANDSHAKE,
     };
-    let url = format!("https://{}{PATH}{query}", contestant.address()).parse().expect("a URL");
+    let url = format!("https://{}{PATH}{query}", contestant.address).parse().expect("a URL");
     Receiver::new(url, tls(contestant), None)
 }
 
 /// Whom we believe to be it.
 pub(crate) fn tls(contestant: &Contestant) -> Arc<ClientConfig> {
-    Trust::File(contestant.ca().to_owned()).config().expect("an authority")
+    Trust::File(contestant.ca.clone()).config().expect("an authority")
 }
 
 /// Plays it on one thread of its own: wakes across threads cost more than a POST does.

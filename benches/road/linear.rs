@@ -2,52 +2,45 @@
 
 use graphhook::simulate::run::subscriptions;
 
-use crate::Extent;
-use crate::contestant::Contestant;
+use crate::Effort;
+use crate::contestant::{Contestant, unbounded};
 use crate::reference::Kind;
 use crate::sheet::Sheet;
 use crate::support::daemon::{Configuration, SECRET};
 use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, Turn};
 
 /// Prints the tables.
-pub(crate) async fn measure(extent: Extent) {
+pub(crate) async fn measure(effort: Effort) {
     let mut sheet = Sheet::new("linear", &[RATE, COST, P50, P99, FAILURES, LOAD]);
-    let daemon = Contestant::configured(wide).await;
+    let daemon = Contestant::configured(unbounded).await;
     let contestants = [&daemon, &Contestant::reference(Kind::Same)];
     for items in ITEMS {
         for contestant in contestants {
             let row = format!("{}, {items} in a POST", contestant.name);
-            repeat(Turn::flat_out(items), contestant, extent, &row, &mut sheet).await;
+            repeat(Turn::flat_out(items), contestant, effort, &row, &mut sheet).await;
         }
     }
     for connections in CONNECTIONS {
         for contestant in contestants {
             let row = format!("{}, {connections} connections", contestant.name);
-            repeat(Turn { connections, ..Turn::flat_out(1) }, contestant, extent, &row, &mut sheet).await;
+            repeat(Turn { connections, ..Turn::flat_out(1) }, contestant, effort, &row, &mut sheet).await;
         }
     }
     sheet.print();
     let mut sheet = Sheet::new("table", &[RATE, COST, P50, P99, FAILURES, LOAD]);
-    let most = if extent.is_quick { 100 } else { 10_000 };
+    let most = if effort.is_quick { 100 } else { 10_000 };
     for entries in ENTRIES.into_iter().filter(|entries| *entries <= most) {
         let daemon = Contestant::configured(|configuration| table(configuration, entries)).await;
         let row = format!("graphhook, {entries} entries in the table");
-        repeat(Turn::flat_out(10), &daemon, extent, &row, &mut sheet).await;
+        repeat(Turn::flat_out(10), &daemon, effort, &row, &mut sheet).await;
     }
     sheet.print();
 }
 
-async fn repeat(turn: Turn, contestant: &Contestant, extent: Extent, row: &str, sheet: &mut Sheet) {
-    for _ in 0..extent.rounds.min(ROUNDS_MAX) {
-        turn.take(contestant, Extent { window: extent.window / 2, ..extent }, row, sheet).await;
+async fn repeat(turn: Turn, contestant: &Contestant, effort: Effort, row: &str, sheet: &mut Sheet) {
+    for _ in 0..effort.rounds.min(ROUNDS_MAX) {
+        turn.take(contestant, Effort { window: effort.window / 2, ..effort }, row, sheet).await;
     }
-}
-
-/// One address may have as many connections as there are.
-fn wide(configuration: Configuration) -> Configuration {
-    let limit = |configuration: Configuration, key, value| configuration.set("server.limits", key, value);
-    let configuration = limit(configuration, "connections_per_address", "5000");
-    limit(limit(configuration, "connections", "5000"), "handshakes", "5000")
 }
 
 /// The entry that admits what is sent comes last.

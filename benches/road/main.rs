@@ -15,41 +15,33 @@ mod account;
 mod contestant;
 mod drive;
 mod filled;
+mod handshake;
 mod latency;
 mod linear;
 mod machine;
+mod memory;
 mod peer;
 mod peers;
-mod memory;
 mod process;
 mod reference;
-mod refusal;
 mod sheet;
 mod spool;
 mod start;
 mod throughput;
 mod tls;
 mod turn;
-#[allow(
-    clippy::wrong_self_convention,
-    unfulfilled_lint_expectations,
-    unreachable_pub,
-    unused,
-    reason = "whole tools, and tests of their own, as tests/it/main.rs has them"
-)]
-#[path = "../../tests/it"]
-mod it {
-    pub mod support;
-}
+#[path = "../tools/daemons.rs"]
+mod daemons;
+#[path = "../tools/every.rs"]
+mod every;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-pub(crate) use self::it::support;
+pub(crate) use self::daemons::support;
 
 fn main() -> ExitCode {
-    // Cargo adds an option of its own.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments = every::arguments();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made");
     if let [first, settings] = arguments.as_slice()
@@ -63,7 +55,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         None => {
-            let parts = PARTS.join("] [");
+            let parts = Part::ALL.map(Part::as_str).join("] [");
             println!("usage: cargo bench --bench road [-- [--quick] [--minutes MINUTES] [{parts}]]");
             ExitCode::from(2)
         }
@@ -72,24 +64,23 @@ fn main() -> ExitCode {
 
 /// What somebody wants to know.
 struct Wanted {
-    parts: Vec<String>,
-    extent: Extent,
+    parts: Vec<Part>,
+    effort: Effort,
     outage: Duration,
 }
 
 impl Wanted {
     fn read(arguments: &[String]) -> Option<Self> {
-        let mut wanted = Self { parts: Vec::new(), extent: Extent::whole(), outage: Duration::from_secs(60) };
+        let mut wanted = Self { parts: Vec::new(), effort: Effort::whole(), outage: Duration::from_secs(60) };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--quick" => (wanted.extent, wanted.outage) = (Extent::quick(), Duration::from_secs(2)),
+                "--quick" => (wanted.effort, wanted.outage) = (Effort::quick(), Duration::from_secs(2)),
                 "--minutes" => {
                     let minutes: f64 = arguments.next()?.parse().ok()?;
                     wanted.outage = Duration::try_from_secs_f64(minutes * 60.0).ok()?;
                 }
-                part if PARTS.contains(&part) => wanted.parts.push(part.to_owned()),
-                _ => return None,
+                part => wanted.parts.push(Part::ALL.into_iter().find(|known| known.as_str() == part)?),
             }
         }
         Some(wanted)
@@ -97,32 +88,75 @@ impl Wanted {
 
     async fn measure(self) {
         println!("{}", machine::words());
-        for part in PARTS {
-            if (self.parts.is_empty() && part != PEERS) || self.parts.iter().any(|wanted| wanted == part) {
+        for part in Part::ALL {
+            if self.parts.contains(&part) || self.parts.is_empty() && part != Part::Peers {
                 self.one(part).await;
             }
         }
     }
 
-    async fn one(&self, part: &str) {
+    async fn one(&self, part: Part) {
         match part {
-            "throughput" => throughput::measure(self.extent).await,
-            "latency" => latency::measure(self.extent).await,
-            "handshake" => refusal::measure(self.extent).await,
-            "tls" => tls::measure(self.extent).await,
-            "spool" => spool::measure(self.extent).await,
-            "memory" => memory::measure(self.extent, self.outage).await,
-            "start" => start::measure(self.extent).await,
-            "linear" => linear::measure(self.extent).await,
-            PEERS => peers::measure(self.extent).await,
-            other => unreachable!("{other} is not among the parts"),
+            Part::Throughput => throughput::measure(self.effort).await,
+            Part::Latency => latency::measure(self.effort).await,
+            Part::Handshake => handshake::measure(self.effort).await,
+            Part::Tls => tls::measure(self.effort).await,
+            Part::Spool => spool::measure(self.effort).await,
+            Part::Memory => memory::measure(self.effort, self.outage).await,
+            Part::Start => start::measure(self.effort).await,
+            Part::Linear => linear::measure(self.effort).await,
+            Part::Peers => peers::measure(self.effort).await,
         }
     }
 }
 
-/// How long is measured.
+/// What can be measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Part {
+    Throughput,
+    Latency,
+    Handshake,
+    Tls,
+    Spool,
+    Memory,
+    Start,
+    Linear,
+    /// Only when it is asked for: it needs what `tests/run --bench peers` installs.
+    Peers,
+}
+
+impl Part {
+    /// In the order in which they are measured.
+    const ALL: [Self; 9] = [
+        Self::Throughput,
+        Self::Latency,
+        Self::Handshake,
+        Self::Tls,
+        Self::Spool,
+        Self::Memory,
+        Self::Start,
+        Self::Linear,
+        Self::Peers,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+            Self::Handshake => "handshake",
+            Self::Tls => "tls",
+            Self::Spool => "spool",
+            Self::Memory => "memory",
+            Self::Start => "start",
+            Self::Linear => "linear",
+            Self::Peers => "peers",
+        }
+    }
+}
+
+/// How long is measured, and how often.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
+pub(crate) struct Effort {
     /// How often each contestant has its turn.
     pub(crate) rounds: usize,
     /// Load before each measurement, not counted.
@@ -133,7 +167,7 @@ pub(crate) struct Extent {
     pub(crate) is_quick: bool,
 }
 
-impl Extent {
+impl Effort {
     fn whole() -> Self {
         let (warm, window) = (Duration::from_millis(500), Duration::from_secs(2));
         Self { rounds: 5, warm, window, is_quick: false }
@@ -145,8 +179,3 @@ impl Extent {
         Self { rounds: 1, warm, window, is_quick: true }
     }
 }
-
-/// Only when it is asked for: it needs what `tests/run --bench peers` installs.
-const PEERS: &str = "peers";
-const PARTS: [&str; 9] =
-    ["throughput", "latency", "handshake", "tls", "spool", "memory", "start", "linear", PEERS];

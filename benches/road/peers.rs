@@ -5,15 +5,14 @@
 
 use std::thread;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::peer::Make;
-use crate::sheet::Sheet;
-use crate::throughput::row;
+use crate::sheet::{Sheet, row};
 use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, SWITCHES, Turn};
 
 /// Prints the table, and how they stand against the daemon.
-pub(crate) async fn measure(extent: Extent) {
+pub(crate) async fn measure(effort: Effort) {
     if !(Make::Express.is_installed() && Make::FastApi.is_installed()) {
         println!("peers: not installed; tests/run --bench peers does that first");
         return;
@@ -28,11 +27,11 @@ pub(crate) async fn measure(extent: Extent) {
     ];
     let mut sheet = Sheet::new("peers", &[RATE, COST, SWITCHES, P50, P99, FAILURES, LOAD]);
     for (items, connections) in SHAPES {
-        for _ in 0..extent.rounds {
+        for _ in 0..effort.rounds {
             for contestant in &contestants {
                 let (turn, row) =
                     (Turn { connections, ..Turn::flat_out(items) }, row(contestant.name, items));
-                turn.take(contestant, extent, &row, &mut sheet).await;
+                turn.take(contestant, effort, &row, &mut sheet).await;
             }
         }
     }
@@ -41,7 +40,7 @@ pub(crate) async fn measure(extent: Extent) {
     for (items, _) in SHAPES {
         for peer in &contestants[1..] {
             let ratio = |column| sheet.ratio(column, &row("graphhook", items), &row(peer.name, items));
-            let (rate, cost) = (ratio(RATE.name).unwrap_or(f64::NAN), ratio(COST.name).unwrap_or(f64::NAN));
+            let (rate, cost) = (ratio(RATE.name), ratio(COST.name));
             println!(
                 "{items:>3} in a POST, graphhook of {:<18} {rate:>6.2} of the items a second, {cost:.3} of the CPU per item",
                 peer.name

@@ -3,6 +3,8 @@
 use std::fs;
 use std::iter::{self, Sum};
 
+use crate::daemons::processor;
+
 /// What a process has had so far; the difference of two is what it had between.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
@@ -42,21 +44,6 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
     iter::once(pid).chain(children.into_iter().flat_map(family)).collect()
 }
 
-/// MiB of memory that a process holds now.
-pub(crate) fn resident(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is told");
-    let kib: f64 = line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number");
-    kib / 1024.0
-}
-
-fn processor(pid: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<&str> = text.rsplit_once(')').expect("a name").1.split_whitespace().collect();
-    let ticks = |field: usize| fields[field].parse::<f64>().expect("a number");
-    (ticks(11) + ticks(12)) / TICKS
-}
-
 fn switches(pid: u32) -> f64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
     let told = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
@@ -66,6 +53,3 @@ fn switches(pid: u32) -> f64 {
     };
     told.map(lines).sum()
 }
-
-/// `sysconf(_SC_CLK_TCK)`, on every Linux.
-const TICKS: f64 = 100.0;

@@ -5,8 +5,9 @@
 //! lapin with one connection, one channel and one task that publishes.
 //!
 //! They leave out what makes a daemon: limits, deadlines, a spool, a second connection, metrics, reloading, the judgement of
-//! tokens, ids for what has none. So they are floors to be measured against, and nothing to be run.
+//! tokens, ids for what has none. So they are there to be measured against, and not to be run.
 
+mod errand;
 mod publish;
 mod split;
 mod tls;
@@ -17,10 +18,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,13 +28,12 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::errand::{Errand, Publication};
 use self::publish::Publisher;
 use self::split::split;
-use crate::drive;
-use crate::process::Usage;
 use crate::support::certs::Files;
 
 /// What a reference server does with a POST.
@@ -60,18 +58,8 @@ pub(crate) struct Settings {
     pub(crate) secret: String,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
-    /// Serves nobody, but publishes so many messages, and ends.
-    pub(crate) publish: Option<u64>,
-}
-
-/// What publishing took.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Publication {
-    pub(crate) seconds: f64,
-    /// Seconds of the processors.
-    pub(crate) processor: f64,
-    /// Where the messages are.
-    pub(crate) queue: String,
+    /// Serves nobody, but publishes this, and ends.
+    pub(crate) publish: Option<Errand>,
 }
 
 /// A running one; it ends when dropped, and with this process.
@@ -111,10 +99,11 @@ impl Settings {
         Self { certificate: files.certificate.clone(), key: files.key.clone(), ..self }
     }
 
-    /// Publishes so many messages, as fast as they are confirmed, in a process of its own.
-    pub(crate) fn publish(self, many: u64) -> Publication {
-        let settings = Self { publish: Some(many), ..self };
-        let output = settings.command().output().expect("this program can be started again");
+    /// Publishes in a process of its own; the messages stay in the queue.
+    pub(crate) async fn publish(&self, errand: Errand) -> Publication {
+        let mut command = Self { publish: Some(errand), ..self.clone() }.command();
+        let output = spawn_blocking(move || command.output()).await.expect("it does not panic");
+        let output = output.expect("this program can be started again");
         let said = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&said).unwrap_or_else(|_| panic!("the publisher said {said:?}"))
     }
@@ -123,7 +112,11 @@ impl Settings {
         let program = std::env::current_exe().expect("the system knows where we are");
         let settings = serde_json::to_string(self).expect("settings are JSON");
         let mut command = Command::new(program);
-        command.args([ARGUMENT, &settings]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args([ARGUMENT, &settings])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
         command
     }
 }
@@ -131,8 +124,10 @@ impl Settings {
 /// Does what it is told; serves until standard input ends.
 pub(crate) async fn serve(settings: &str) -> ExitCode {
     let settings: Settings = serde_json::from_str(settings).expect("we were started by ourselves");
-    if let Some(many) = settings.publish {
-        println!("{}", serde_json::to_string(&publish(&settings, many).await).expect("numbers are JSON"));
+    if let Some(errand) = settings.publish {
+        // A task of its own, so that it runs where what it wakes does.
+        let publication = JoinSet::from_iter([errand.run(settings)]).join_all().await;
+        println!("{}", serde_json::to_string(&publication[0]).expect("numbers are JSON"));
         return ExitCode::SUCCESS;
     }
     let publisher = match settings.kind {
@@ -144,27 +139,12 @@ pub(crate) async fn serve(settings: &str) -> ExitCode {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     println!("{}", listener.local_addr().expect("an address"));
     std::io::stdout().flush().expect("somebody reads it");
-    let leash = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let leash = spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     tokio::select! {
         () = accept(listener, acceptor, server) => {}
         _ = leash => {}
     }
     ExitCode::SUCCESS
-}
-
-async fn publish(settings: &Settings, many: u64) -> Publication {
-    let publisher = Publisher::connect(settings).await;
-    let stock = drive::stock();
-    let batch = |number: u64| {
-        let body = stock.body(number * BATCH, BATCH as u32, SystemTime::UNIX_EPOCH);
-        split(&body, &settings.secret, settings.kind).expect("a POST")
-    };
-    let (begun, before) = (Instant::now(), Usage::of(std::process::id()));
-    let batches = stream::iter(0..many / BATCH).map(|number| publisher.publish(batch(number)));
-    let all_confirmed = batches.buffer_unordered(BATCHES).all(async |is_safe| is_safe).await;
-    assert!(all_confirmed, "the broker confirms all");
-    let processor = Usage::of(std::process::id()).since(before).processor;
-    Publication { seconds: begun.elapsed().as_secs_f64(), processor, queue: settings.queue.clone() }
 }
 
 struct Server {
@@ -213,8 +193,5 @@ impl Server {
     }
 }
 
-/// Messages that are given to the publisher at once, and how often before the first are confirmed: a thousand in flight.
-const BATCH: u64 = 50;
-const BATCHES: usize = 20;
 /// What makes this program a reference server; its settings follow, as JSON.
 pub(crate) const ARGUMENT: &str = "--reference";

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::every::median;
 use crate::machine;
 
 /// What one part has measured: for each line of its table the values of every round.
@@ -52,15 +53,19 @@ impl Sheet {
         }
     }
 
-    /// The median of what was noted.
-    pub(crate) fn median(&self, row: &str, column: &str) -> Option<f64> {
-        let (_, values) = self.rows.iter().find(|(known, _)| known == row)?;
-        values.get(column).cloned().map(median)
+    /// The median of what was noted; no number if that was nothing.
+    pub(crate) fn median(&self, row: &str, column: &str) -> f64 {
+        self.noted(row, column).map_or(f64::NAN, median)
     }
 
     /// One median as a multiple of another.
-    pub(crate) fn ratio(&self, column: &str, row: &str, of: &str) -> Option<f64> {
-        Some(self.median(row, column)? / self.median(of, column)?)
+    pub(crate) fn ratio(&self, column: &str, row: &str, of: &str) -> f64 {
+        self.median(row, column) / self.median(of, column)
+    }
+
+    fn noted(&self, row: &str, column: &str) -> Option<Vec<f64>> {
+        let (_, values) = self.rows.iter().find(|(known, _)| known == row)?;
+        values.get(column).cloned()
     }
 
     /// Prints the medians.
@@ -69,8 +74,8 @@ impl Sheet {
         let head: String = self.columns.iter().map(|column| format!(" {:>16}", column.name)).collect();
         println!("\n{:<width$}{head}", self.part);
         for (row, _) in &self.rows {
-            let cell = |column: &Column| match self.median(row, column.name) {
-                Some(value) => format!(" {value:>16.digits$}", digits = column.digits),
+            let cell = |column: &Column| match self.noted(row, column.name) {
+                Some(values) => format!(" {:>16.digits$}", median(values), digits = column.digits),
                 None => format!(" {:>16}", ""),
             };
             let cells: String = self.columns.iter().map(cell).collect();
@@ -79,10 +84,9 @@ impl Sheet {
     }
 }
 
-/// The value in the middle.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// The line of a contestant's table for so many items.
+pub(crate) fn row(name: &str, items: u32) -> String {
+    format!("{name}, {items} in a POST")
 }
 
 /// Where Cargo builds.

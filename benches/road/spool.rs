@@ -5,82 +5,79 @@ use std::time::Instant;
 
 use graphhook::simulate::run::Pace;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
+use crate::daemons::purge;
 use crate::drive::{Content, Load};
 use crate::filled::fill;
 use crate::process::Usage;
-use crate::reference::{Kind, Publication};
-use crate::sheet::{Column, Sheet};
-use crate::support::broker::Node;
+use crate::reference::{Errand, Kind, Publication};
+use crate::sheet::{Column, Sheet, row};
 use crate::support::daemon::{CONNECTION_UP, Daemon};
-use crate::support::queue::Amqp;
 use crate::turn::{COST, FAILURES, P50, P99, RATE, Turn};
 
 /// Prints the tables.
-pub(crate) async fn measure(extent: Extent) {
-    accept(extent).await;
-    drain(extent).await;
+pub(crate) async fn measure(effort: Effort) {
+    accept(effort).await;
+    drain(effort).await;
 }
 
 /// Every turn has a daemon of its own, or one spool would have to hold all.
-async fn accept(extent: Extent) {
+async fn accept(effort: Effort) {
     let mut sheet = Sheet::new("spool", &[RATE, COST, P50, P99, FAILURES]);
     for items in SIZES {
         let turn = Turn::flat_out(items);
-        for _ in 0..extent.rounds {
-            turn.take(&Contestant::graphhook().await, extent, &row("up", items), &mut sheet).await;
-            turn.take(&Contestant::without_broker().await, extent, &row("away", items), &mut sheet).await;
+        for _ in 0..effort.rounds {
+            turn.take(&Contestant::graphhook().await, effort, &row(UP, items), &mut sheet).await;
+            turn.take(&Contestant::without_broker().await, effort, &row(AWAY, items), &mut sheet).await;
         }
     }
     sheet.print();
     println!();
     for items in SIZES {
-        let ratio = sheet.ratio(RATE.name, &row("away", items), &row("up", items));
-        let ratio = ratio.unwrap_or(f64::NAN);
+        let ratio = sheet.ratio(RATE.name, &row(AWAY, items), &row(UP, items));
         println!(
             "items a second without a broker, as a multiple of those with one, {items} in a POST: {ratio:.2}"
         );
     }
 }
 
-fn row(broker: &str, items: u32) -> String {
-    format!("broker {broker}, {items} in a POST")
-}
-
-async fn drain(extent: Extent) {
-    let many = if extent.is_quick { 5_000 } else { 100_000 };
+async fn drain(effort: Effort) {
+    let many = if effort.is_quick { 5_000 } else { 100_000 };
     let mut sheet = Sheet::new("drain", &[DRAINED, DRAIN_COST, FRESH_P50, FRESH_P99]);
-    for _ in 0..extent.rounds {
-        drained(many, extent, &mut sheet).await;
-        published(many, &mut sheet).await;
+    for _ in 0..effort.rounds {
+        drained(many, effort, &mut sheet).await;
+        for (kind, words) in PUBLISHERS {
+            published(many, kind, words, &mut sheet).await;
+        }
     }
     sheet.print();
-    let ratio = sheet.ratio(DRAINED.name, "graphhook", "publisher").unwrap_or(f64::NAN);
-    println!("\nitems a second out of the spool, as a multiple of a bare publisher's: {ratio:.2}");
+    println!();
+    for (_, words) in PUBLISHERS {
+        let ratio = sheet.ratio(DRAINED.name, "graphhook", words);
+        println!("items a second out of the spool, as a multiple of a {words}: {ratio:.2}");
+    }
 }
 
 /// Fresh items come as soon as the broker is there.
-async fn drained(many: u64, extent: Extent, sheet: &mut Sheet) {
+async fn drained(many: u64, effort: Effort, sheet: &mut Sheet) {
     let directory = tempfile::tempdir().expect("a directory");
     fill(directory.path(), many);
     let daemon = Daemon::configure().spool(directory.path()).start().await;
     let left = async |daemon: &Daemon| daemon.metrics().await.get("graphhook_spool_items");
     daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     let (begun, before, at_begin) = (Instant::now(), Usage::of(daemon.pid()), left(&daemon).await);
-    let contestant = Contestant::of(daemon);
-    let pace = Pace::PerSecond(FRESH_PER_SECOND);
+    let (contestant, pace) = (Contestant::of(&daemon), Pace::PerSecond(FRESH_PER_SECOND));
     let load = Load {
         connections: 16,
         items: 1,
         pace,
         content: Content::Genuine,
-        warm: extent.warm,
-        time: extent.window,
+        warm: effort.warm,
+        time: effort.window,
     };
     let emptied = async {
-        let daemon = contestant.daemon();
-        while left(daemon).await > 0.0 {}
+        while left(&daemon).await > 0.0 {}
         (begun.elapsed(), Usage::of(daemon.pid()).since(before))
     };
     let (driven, (took, usage)) = tokio::join!(load.drive(&contestant), emptied);
@@ -94,22 +91,23 @@ async fn drained(many: u64, extent: Extent, sheet: &mut Sheet) {
             (FRESH_P99.name, latency.p99),
         ],
     );
-    purge(contestant.daemon().queue()).await;
+    purge(daemon.queue()).await;
 }
 
-async fn published(many: u64, sheet: &mut Sheet) {
-    let Publication { seconds, processor, queue } = Contestant::settings(Kind::Same).publish(many);
-    let many = many as f64;
-    let values = [(DRAINED.name, many / seconds), (DRAIN_COST.name, processor * 1e6 / many)];
-    sheet.note("publisher", &values);
-    purge(&queue).await;
-}
-
-async fn purge(queue: &str) {
-    Amqp::connect(&Node::shared().url()).await.queue(queue).purge().await;
+async fn published(many: u64, kind: Kind, words: &str, sheet: &mut Sheet) {
+    let settings = Contestant::settings(kind);
+    let Publication { messages, seconds, processor, .. } = settings.publish(Errand::flat_out(many)).await;
+    let values = [(DRAINED.name, messages / seconds), (DRAIN_COST.name, processor * 1e6 / messages)];
+    sheet.note(words, &values);
+    purge(&settings.queue).await;
 }
 
 const SIZES: [u32; 2] = [1, 10];
+const UP: &str = "broker up";
+const AWAY: &str = "broker away";
+/// Both by lapin, as fast as they are confirmed.
+const PUBLISHERS: [(Kind, &str); 2] =
+    [(Kind::Same, "publisher of the same messages"), (Kind::Bare, "publisher of bare messages")];
 const FRESH_PER_SECOND: f64 = 200.0;
 const DRAINED: Column = Column { name: "items/s", digits: 0 };
 const DRAIN_COST: Column = Column { name: "CPU us/item", digits: 2 };

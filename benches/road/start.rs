@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use tokio::time::{interval, timeout};
 
-use crate::Extent;
+use crate::Effort;
 use crate::filled::fill;
 use crate::sheet::{Column, Sheet};
 use crate::support::daemon::Daemon;
@@ -14,12 +14,12 @@ use crate::support::https::{plain, request};
 use crate::support::ports;
 
 /// Prints the table.
-pub(crate) async fn measure(extent: Extent) {
-    let many = if extent.is_quick { 10_000 } else { 1_000_000 };
+pub(crate) async fn measure(effort: Effort) {
+    let many = if effort.is_quick { 10_000 } else { 1_000_000 };
     let full = tempfile::tempdir().expect("a directory");
     fill(full.path(), many);
     let mut sheet = Sheet::new("start", &[READY]);
-    for _ in 0..extent.rounds {
+    for _ in 0..effort.rounds {
         let empty = tempfile::tempdir().expect("a directory");
         sheet.note("empty spool", &[(READY.name, start(empty.path()).await)]);
         sheet.note(&format!("{many} items in the spool"), &[(READY.name, start(full.path()).await)]);

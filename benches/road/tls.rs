@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use graphhook::simulate::receiver::{PATIENT, Receiver};
 use rustls::client::Resumption;
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::drive::{self, Content};
 use crate::process::Usage;
@@ -15,17 +15,17 @@ use crate::reference::Kind;
 use crate::sheet::{Column, Sheet};
 
 /// Prints the table.
-pub(crate) async fn measure(extent: Extent) {
+pub(crate) async fn measure(effort: Effort) {
     let contestants = [Contestant::graphhook().await, Contestant::reference(Kind::Http)];
     let mut sheet = Sheet::new("tls", &[RATE, COST]);
     for (words, is_resumed) in [("full", false), ("resumed", true)] {
-        for _ in 0..extent.rounds {
+        for _ in 0..effort.rounds {
             for contestant in &contestants {
                 let receiver = receiver(contestant, is_resumed);
-                connect(&receiver, extent.warm).await;
-                let (begun, before) = (Instant::now(), Usage::of(contestant.pid()));
-                let many = connect(&receiver, extent.window).await;
-                let usage = Usage::of(contestant.pid()).since(before);
+                connect(&receiver, effort.warm).await;
+                let (begun, before) = (Instant::now(), Usage::of(contestant.pid));
+                let many = connect(&receiver, effort.window).await;
+                let usage = Usage::of(contestant.pid).since(before);
                 let values = [
                     (RATE.name, many / begun.elapsed().as_secs_f64()),
                     (COST.name, usage.processor * 1e6 / many),
@@ -38,7 +38,7 @@ pub(crate) async fn measure(extent: Extent) {
     println!();
     for words in ["full", "resumed"] {
         let ratio = sheet.ratio(COST.name, &format!("graphhook, {words}"), &format!("http, {words}"));
-        println!("CPU of graphhook as a multiple of bare rustls, {words}: {:.2}", ratio.unwrap_or(f64::NAN));
+        println!("CPU of graphhook as a multiple of bare rustls, {words}: {ratio:.2}");
     }
 }
 

@@ -1,8 +1,12 @@
 //! One contestant's turn in a round: it is warmed up, measured, and held to its promise.
+//!
+//! Large POSTs come on fewer connections, so that flat out there are no more than [`IN_FLIGHT_MAX`] items under way where the
+//! connections allow it: 64 of them with 100 items each would ask how long the queue before the broker can become, and
+//! not how fast it moves. From 1,000 items on, two connections remain, so that one POST is read while another is confirmed.
 
 use graphhook::simulate::run::Pace;
 
-use crate::Extent;
+use crate::Effort;
 use crate::account::Account;
 use crate::contestant::Contestant;
 use crate::drive::{Content, Driven, Load};
@@ -25,9 +29,9 @@ impl Turn {
     }
 
     /// Takes it, and notes what came of it.
-    pub(crate) async fn take(self, contestant: &Contestant, extent: Extent, row: &str, sheet: &mut Sheet) {
+    pub(crate) async fn take(self, contestant: &Contestant, effort: Effort, row: &str, sheet: &mut Sheet) {
         let Self { connections, items, pace, content } = self;
-        let Extent { warm, window: time, .. } = extent;
+        let Effort { warm, window: time, .. } = effort;
         let driven = Load { connections, items, pace, content, warm, time }.drive(contestant).await;
         note(&driven, items, row, sheet);
         if let Some(queue) = contestant.queue.as_ref().filter(|_| content == Content::Genuine) {

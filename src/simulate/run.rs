@@ -25,10 +25,9 @@ pub use self::{
     draw::{Seed, Weighted},
     latency::{Latency, Percentiles},
     ledger::{Arrivals, Ledger},
-    rules::{Endpoint, Rules, Spent, State, Way},
+    rules::{Rules, State},
     scenario::{
-        COUNT_MAX, EXAMPLE, Expect, Extent, Faults, Graph, Pace, Scenario, ScenarioError, subscriptions,
-        tenants,
+        EXAMPLE, Expect, Extent, Faults, Graph, Pace, Scenario, ScenarioError, subscriptions, tenants,
     },
     stock::Stock,
     tally::{Ended, Progress, Tally},

@@ -8,6 +8,7 @@
 //! somebody else.
 
 use std::{
+    fmt::Write,
     future::poll_fn,
     io,
     pin::{Pin, pin},
@@ -51,9 +52,7 @@ impl Lane {
         self.is_free = false;
         self.out.reserve(head.len() + body.len() + LENGTH_BYTES);
         self.out.extend_from_slice(head.as_bytes());
-        let mut digits = [0; LENGTH_BYTES];
-        self.out.extend_from_slice(written(body.len(), &mut digits));
-        self.out.extend_from_slice(b"\r\n\r\n");
+        write!(self.out, "{}\r\n\r\n", body.len()).expect("a buffer takes every text");
         self.out.extend_from_slice(body.as_bytes());
         self.answer().await
     }
@@ -108,20 +107,7 @@ impl Lane {
     }
 }
 
-/// A number in decimal digits.
-fn written(number: usize, digits: &mut [u8; LENGTH_BYTES]) -> &[u8] {
-    let (mut rest, mut begin) = (number, LENGTH_BYTES);
-    loop {
-        begin -= 1;
-        digits[begin] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return &digits[begin..];
-        }
-    }
-}
-
-/// Digits of the longest number.
-const LENGTH_BYTES: usize = 20;
+/// Of the longest number, and the two ends of lines behind it.
+const LENGTH_BYTES: usize = 24;
 /// More than an answer usually has.
 const CAME_BYTES: usize = 1 << 10;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Times of answers.
 #[derive(Clone, Debug)]
 pub struct Latency(Histogram<u64>);
 
 /// What is told of them, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Percentiles {
     /// How many there are.
     pub count: u64,

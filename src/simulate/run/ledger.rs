@@ -63,7 +63,7 @@ impl Ledger {
         let books = self.books();
         let missing =
             books.iter().enumerate().filter(|(number, book)| is_missing(stock, *number as u64, **book));
-        missing.map(|_| 1).sum()
+        missing.count() as u64
     }
 
     /// The sum.

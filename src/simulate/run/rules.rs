@@ -81,7 +81,7 @@ impl State {
 
 /// What becomes of one new notification.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Way {
+pub(super) enum Way {
     /// Sent.
     Now,
     /// Sent then.
@@ -92,7 +92,7 @@ pub enum Way {
 
 /// How long an answer took, or how long it was waited for in vain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Spent {
+pub(super) enum Spent {
     /// No longer than the first allowance.
     Prompt,
     /// Longer than the first allowance, no longer than the one of repetitions.
@@ -103,7 +103,7 @@ pub enum Spent {
 
 /// A receiver as Graph sees it.
 #[derive(Debug)]
-pub struct Endpoint {
+pub(super) struct Endpoint {
     probes: u32,
     punishes: bool,
     /// Answers by second, the oldest first.
@@ -130,7 +130,7 @@ struct Count {
 
 impl Endpoint {
     /// A receiver of which nothing is known.
-    pub fn new(rules: &Rules) -> Self {
+    pub(super) fn new(rules: &Rules) -> Self {
         Self {
             probes: rules.probes,
             punishes: rules.punishes,
@@ -147,7 +147,7 @@ impl Endpoint {
     }
 
     /// Notes an answer, or a wait in vain, that ended `now`.
-    pub fn note(&mut self, now: Duration, spent: Spent) {
+    pub(super) fn note(&mut self, now: Duration, spent: Spent) {
         self.advance(now);
         if !self.punishes {
             return;
@@ -167,7 +167,7 @@ impl Endpoint {
     }
 
     /// What becomes of a notification that is new `now`.
-    pub fn admit(&mut self, now: Duration) -> Way {
+    pub(super) fn admit(&mut self, now: Duration) -> Way {
         let state = self.state(now);
         if state != State::Good {
             let (due, left) = &mut self.probing;
@@ -189,19 +189,19 @@ impl Endpoint {
     }
 
     /// How it stands `now`.
-    pub fn state(&mut self, now: Duration) -> State {
+    pub(super) fn state(&mut self, now: Duration) -> State {
         self.advance(now);
         self.standing()
     }
 
     /// How long it was good, slow and dropped until `now`.
-    pub fn spent(&mut self, now: Duration) -> [Duration; 3] {
+    pub(super) fn spent(&mut self, now: Duration) -> [Duration; 3] {
         self.advance(now);
         self.spent
     }
 
     /// How often it became good, slow and dropped.
-    pub fn entered(&self) -> [u64; 3] {
+    pub(super) fn entered(&self) -> [u64; 3] {
         self.entered
     }
 

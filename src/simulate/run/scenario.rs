@@ -221,7 +221,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Longest body of a POST.
 const POST_BYTES_MAX: u64 = 64 << 20;
 /// Most notifications of one run.
-pub const COUNT_MAX: u64 = 50_000_000;
+pub(super) const COUNT_MAX: u64 = 50_000_000;
 
 #[cfg(test)]
 mod tests;

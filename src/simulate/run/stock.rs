@@ -73,7 +73,7 @@ impl Stock {
         if self.scenario.faults.forged == 0.0 {
             return 0;
         }
-        (first..first + u64::from(items)).filter(|number| self.is_forged(*number)).map(|_| 1).sum()
+        (first..first + u64::from(items)).filter(|number| self.is_forged(*number)).count() as u32
     }
 
     /// Whether each of its notifications says its id, so that it is known again where it arrives.

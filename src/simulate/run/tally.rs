@@ -139,7 +139,7 @@ pub struct Progress {
     pub planned: Option<u64>,
     /// Notifications that were sent, forged ones among them.
     pub sent: u64,
-    /// How many of these in the last second.
+    /// How many of these a second, by the last quarter of one.
     pub rate: f64,
     /// 99 % of the answers to first attempts took no longer, if there were any.
     pub p99: Option<Duration>,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::simulate::run::{
     draw::Draw,
     job::{Fault, Job},
-    scenario::{Extent, Pace, Scenario},
+    scenario::{COUNT_MAX, Extent, Pace, Scenario},
     stock::Stock,
 };
 
@@ -54,7 +54,7 @@ impl Fresh {
     pub(super) fn is_over(&self, now: Instant) -> bool {
         match self.planned {
             Some(planned) => self.made >= planned,
-            None => self.made >= super::super::scenario::COUNT_MAX || self.end.is_some_and(|end| end <= now),
+            None => self.made >= COUNT_MAX || self.end.is_some_and(|end| end <= now),
         }
     }
 
@@ -76,7 +76,7 @@ impl Fresh {
     /// Genuine ones that were planned and not made.
     pub(super) fn unmade(&self, stock: &Stock) -> u64 {
         let missing = self.planned.map_or(0, |planned| planned - self.made);
-        (0..missing).filter(|number| !stock.is_forged(self.made + number)).map(|_| 1).sum()
+        (0..missing).filter(|number| !stock.is_forged(self.made + number)).count() as u64
     }
 
     /// The next ones, which were due at this moment.

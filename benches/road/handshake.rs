@@ -1,7 +1,7 @@
-//! What never reaches the broker: handshakes, and items that are refused. The floor is a server that reads the body and
+//! What never reaches the broker: handshakes, and items that are refused. Beside it, a server that reads the body and
 //! answers.
 
-use crate::Extent;
+use crate::Effort;
 use crate::contestant::Contestant;
 use crate::drive::Content;
 use crate::reference::Kind;
@@ -9,15 +9,15 @@ use crate::sheet::Sheet;
 use crate::turn::{COST, FAILURES, LOAD, P50, P99, RATE, SWITCHES, Turn};
 
 /// Prints the table.
-pub(crate) async fn measure(extent: Extent) {
+pub(crate) async fn measure(effort: Effort) {
     let contestants = [Contestant::graphhook().await, Contestant::reference(Kind::Http)];
     let mut sheet = Sheet::new("handshake", &[RATE, COST, SWITCHES, P50, P99, FAILURES, LOAD]);
     for (words, content) in CONTENTS {
         let turn = Turn { content, ..Turn::flat_out(1) };
-        for _ in 0..extent.rounds {
+        for _ in 0..effort.rounds {
             for contestant in &contestants {
                 let row = format!("{}, {words}", contestant.name);
-                turn.take(contestant, extent, &row, &mut sheet).await;
+                turn.take(contestant, effort, &row, &mut sheet).await;
             }
         }
     }
@@ -25,7 +25,7 @@ pub(crate) async fn measure(extent: Extent) {
     println!();
     for (words, _) in CONTENTS {
         let ratio = sheet.ratio(COST.name, &format!("graphhook, {words}"), &format!("http, {words}"));
-        println!("CPU of graphhook as a multiple of http, {words}: {:.2}", ratio.unwrap_or(f64::NAN));
+        println!("CPU of graphhook as a multiple of http, {words}: {ratio:.2}");
     }
 }
 

@@ -8,25 +8,19 @@
 
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
-#[path = "hot/cases.rs"]
 mod cases;
-#[path = "hot/count.rs"]
 mod count;
-#[path = "hot/inputs.rs"]
+#[path = "../tools/every.rs"]
+mod every;
 mod inputs;
-#[path = "hot/requests.rs"]
 mod requests;
-#[path = "hot/table.rs"]
 mod table;
-#[path = "hot/timing.rs"]
 mod timing;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Cargo adds an option of its own.
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match every::arguments().iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => timing::measure(cases::all()),
         ["--count"] => count::show(),
         ["--count", "--hold"] => return count::hold(),
