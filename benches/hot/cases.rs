@@ -119,16 +119,17 @@ fn opened() -> Case {
     })
 }
 
-/// Whole requests over a kept connection, both sides of it.
+/// Whole requests over a kept connection, both sides of it; the last one to a server that does nothing.
 fn requested() -> Vec<Case> {
-    let server = Server::start();
+    let (server, bare) = (Server::start(), Server::bare());
     let forged = requests::post(&forged(1));
     let cases = [
-        ("the health check", requests::health()),
-        ("a validation handshake", requests::handshake()),
-        ("a refused item", forged),
+        ("the health check", &server, requests::health()),
+        ("a validation handshake", &server, requests::handshake()),
+        ("a refused item", &server, forged.clone()),
+        ("a refused item, read and answered by hyper alone", &bare, forged),
     ];
-    let request = |(words, request): (&str, Vec<u8>)| {
+    let request = |(words, server, request): (&str, &Server, Vec<u8>)| {
         let mut visit = server.visit(request);
         case(format!("request: {words}"), 1, move || visit.once())
     };

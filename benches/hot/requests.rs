@@ -2,6 +2,7 @@
 
 use std::{path::Path, rc::Rc, sync::Arc};
 
+use bytes::Bytes;
 use graphhook::{
     config::{self, Config, Listen},
     delivery::{Delivery, spool::Spool},
@@ -13,10 +14,13 @@ use graphhook::{
     verify::keys::Keys,
     webhook::Webhook,
 };
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
 };
 use tokio_util::sync::CancellationToken;
@@ -49,6 +53,22 @@ impl Server {
         Self { runtime: Rc::new(runtime), address, _spool: Rc::new(spool) }
     }
 
+    /// What hyper takes by itself: it reads the body, whatever it is, and answers 202.
+    pub(crate) fn bare() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
+        let address = listener.local_addr().expect("an address").to_string();
+        drop(runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(accept));
+                drop(connection.await);
+            }
+        }));
+        let spool = tempfile::tempdir().expect("a directory");
+        Self { runtime: Rc::new(runtime), address, _spool: Rc::new(spool) }
+    }
+
     /// Connects, and makes the request for the first time.
     pub(crate) fn visit(&self, request: Vec<u8>) -> Visit {
         let runtime = Rc::clone(&self.runtime);
@@ -74,6 +94,16 @@ impl Visit {
         });
         assert!(self.answer.starts_with(b"HTTP/1.1 20"), "refused");
     }
+}
+
+async fn accept(request: Request<Incoming>) -> hyper::Result<Response<Empty<Bytes>>> {
+    let mut body = request.into_body();
+    while let Some(piece) = body.frame().await {
+        piece?;
+    }
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
 }
 
 async fn listen(spool: &Path) -> String {
