@@ -43,7 +43,7 @@ use tokio::sync::{
 pub(crate) use self::publisher::amqp_properties;
 pub use self::{
     connection::{Connector, Story},
-    dial::ConnectError,
+    dial::{ConnectError, FRAME_BYTES},
     probe::{Probe, probe},
     replay::Replay,
     topology::QUARANTINE_SUFFIX,

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     Senders,
-    dial::{ConnectError, Fuse, dial, step},
+    dial::{ConnectError, Fuse, dial, frame_max, step},
     publisher::{Crew, Publisher, PublisherError, Signs, short},
     quarantine,
     topology::{establish, establish_quarantine, quarantine_name},
@@ -62,11 +62,11 @@ impl Session {
         let opened = async {
             let (connection, taker) = dial(url, broker, &fuse).await?;
             let events = connection.events_listener().boxed();
+            let frame_max = frame_max(connection.configuration().frame_max())?;
             topology(&connection, broker, &metrics).await?;
             let signs = Arc::<Signs>::default();
             let mut channels = Vec::with_capacity(broker.channels + 2);
             let (mut crew, mut ways) = (Vec::with_capacity(broker.channels + 1), Vec::new());
-            let frame_max = connection.configuration().frame_max();
             // One more for the replay.
             for _ in 0..=broker.channels {
                 let channel = confirming_channel(&connection, within).await?;

@@ -86,7 +86,12 @@ impl TapError {
         match self {
             Self::Connect(ConnectError::Slow { .. } | ConnectError::Refused { .. } | ConnectError::Lost)
             | Self::Ended => true,
-            Self::Connect(ConnectError::Topology(_) | ConnectError::Tls(_) | ConnectError::Url)
+            Self::Connect(
+                ConnectError::SmallFrames { .. }
+                | ConnectError::Topology(_)
+                | ConnectError::Tls(_)
+                | ConnectError::Url,
+            )
             | Self::Missing { .. }
             | Self::Forbidden { .. }
             | Self::Name => false,
