@@ -164,7 +164,7 @@ impl Publisher {
             Said::Ack(confirmed) => self.settle(confirmed, true, now),
             Said::Nack(confirmed) => self.settle(confirmed, false, now),
             Said::Returned(id) => {
-                self.confirms.returned(&id);
+                self.confirms.returned(id);
                 Ok(())
             }
             Said::Closed(closed) => {
