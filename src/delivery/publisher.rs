@@ -15,7 +15,7 @@ use std::{
 
 use bytes::BytesMut;
 use lapin::{
-    BasicProperties, Channel, ErrorKind,
+    BasicProperties, ErrorKind,
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -115,7 +115,7 @@ impl Message for Flight {
 impl Publisher {
     /// A publisher on this channel, which must be in confirm mode and fresh, and the way to it.
     pub(super) fn new(
-        channel: &Channel,
+        channel: u16,
         frame_max: u32,
         broker: &Broker,
         metrics: Arc<Metrics>,
@@ -124,8 +124,8 @@ impl Publisher {
         // As wide as the room that requests share, and as the window of the replay: neither finds it full.
         let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
         let publisher = Self {
-            channel: channel.id(),
-            stamp: Stamp::new(channel.id(), &broker.exchange, frame_max),
+            channel,
+            stamp: Stamp::new(channel, &broker.exchange, frame_max),
             confirm_within: broker.confirm_within,
             metrics,
             signs,
@@ -286,6 +286,9 @@ impl Station for Crew {
 
     fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut) {
         self.publishers.iter_mut().for_each(|publisher| publisher.fill(context, into));
+    }
+
+    fn listen(&mut self) {
         self.now = None;
     }
 
@@ -374,3 +377,71 @@ const REPLAYED_MAX: usize = 1024;
 /// quorum queue of a broker that was killed may take messages and never confirm them (seen on RabbitMQ 3.10).
 /// RabbitMQ advises to wait no less than a heartbeat.
 const GIVE_UP: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::{
+        config::broker_at,
+        delivery::wire::Wire,
+        envelope::{
+            properties::{MessageKind, Properties},
+            routing::RoutingKey,
+        },
+        notification::lifecycle::Kind,
+        secret::Secret,
+    };
+
+    fn parcel(body_bytes: usize) -> Parcel {
+        let properties =
+            Properties { kind: MessageKind::Item(Kind::Notification), timestamp: 0, headers: Vec::new() };
+        let envelope = Envelope {
+            message_id: MessageId::given("an-id").expect("an id"),
+            routing_key: RoutingKey::stored("key").expect("a key"),
+            body: vec![b'x'; body_bytes].into(),
+            properties,
+            trace: None,
+        };
+        Parcel { envelope: Arc::new(envelope), fate: oneshot::channel().0, _room: None }
+    }
+
+    /// basic.ack of a message of channel 7.
+    fn ack(tag: u8) -> [u8; 21] {
+        let mut frame = *b"\x01\0\x07\0\0\0\x0d\0\x3c\0\x50\0\0\0\0\0\0\0\0\0\xce";
+        frame[18] = tag;
+        frame
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_confirm_is_late_by_the_clock_even_while_nothing_can_be_written() {
+        let broker = broker_at(Secret::new("amqp://localhost".to_owned()), "test").expect("a URL");
+        let (metrics, signs) = (Metrics::new(), Arc::<Signs>::default());
+        let (way, publisher) = Publisher::new(7, 131_072, &broker, Arc::clone(&metrics), Arc::clone(&signs));
+        let mut crew = Crew::new(vec![publisher], signs);
+        let (mut node, socket) = tokio::io::duplex(1 << 10);
+        let (mut wire, _lapin) = Wire::new(Box::new(socket));
+        let mut carry = async |crew: &mut Crew| {
+            for _ in 0..2 {
+                let carried = poll_fn(|context| Poll::Ready(wire.poll_carry(context, crew))).await;
+                assert!(carried.is_pending());
+            }
+        };
+        // More than waits for the socket, which nobody reads.
+        for _ in 0..2 {
+            way.try_send(parcel(WRITTEN_BYTES)).expect("there is room");
+        }
+        carry(&mut crew).await;
+        assert_eq!(metrics.publishes_in_flight.get(), 2);
+        for tag in [1, 2] {
+            node.write_all(&ack(tag)).await.expect("room");
+            carry(&mut crew).await;
+            tokio::time::advance(broker.confirm_within * 2).await;
+        }
+        let counted = [Publish::Ack, Publish::Late].map(|result| metrics.publishes.get(result));
+        assert_eq!(counted, [1, 1]);
+    }
+}

@@ -71,7 +71,7 @@ impl Session {
             for _ in 0..=broker.channels {
                 let channel = confirming_channel(&connection, within).await?;
                 let (metrics, signs) = (Arc::clone(&metrics), Arc::clone(&signs));
-                let (way, publisher) = Publisher::new(&channel, frame_max, broker, metrics, signs);
+                let (way, publisher) = Publisher::new(channel.id(), frame_max, broker, metrics, signs);
                 channels.push(channel);
                 crew.push(publisher);
                 ways.push(way);

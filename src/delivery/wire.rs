@@ -72,6 +72,9 @@ pub(super) trait Station {
     /// Writes the frames that it wants to send, up to a bound of its own; wakes the task when there is more.
     fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut);
 
+    /// More has been read just now, and is heard next.
+    fn listen(&mut self);
+
     /// Hears a frame; returns whether lapin need not hear it.
     fn hear(&mut self, frame: Frame<'_>) -> Result<bool, Self::Error>;
 }
@@ -242,6 +245,7 @@ impl Wire {
     /// Shows the station whole frames; what it does not want is for lapin.
     fn hear<S: Station>(&mut self, station: &mut S) -> Result<(), S::Error> {
         let mut has_kept = false;
+        station.listen();
         while !self.is_garbled {
             match Frame::first(&self.incoming) {
                 Ok(Some(frame)) => {
@@ -289,6 +293,8 @@ impl Station for Nobody {
     type Error = Infallible;
 
     fn fill(&mut self, _: &mut Context<'_>, _: &mut BytesMut) {}
+
+    fn listen(&mut self) {}
 
     fn hear(&mut self, _: Frame<'_>) -> Result<bool, Self::Error> {
         Ok(false)

@@ -170,6 +170,8 @@ impl Station for Seven {
         self.says.drain(..).for_each(|said| into.extend_from_slice(said));
     }
 
+    fn listen(&mut self) {}
+
     fn hear(&mut self, frame: Frame<'_>) -> Result<bool, Closed> {
         if frame.channel != 7 {
             return Ok(false);
