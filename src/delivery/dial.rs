@@ -154,10 +154,16 @@ pub(super) async fn step<T>(
     step: &'static str,
     work: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, ConnectError> {
-    match tokio::time::timeout(within, work).await {
-        Ok(done) => done.map_err(|source| ConnectError::Refused { step, source }),
-        Err(_) => Err(ConnectError::Slow { step }),
-    }
+    timely(within, step, work).await?.map_err(|source| ConnectError::Refused { step, source })
+}
+
+/// Waits for work of any kind, under its deadline.
+pub(super) async fn timely<T>(
+    within: Duration,
+    step: &'static str,
+    work: impl Future<Output = T>,
+) -> Result<T, ConnectError> {
+    tokio::time::timeout(within, work).await.map_err(|_| ConnectError::Slow { step })
 }
 
 /// The size of frames that was agreed on, if messages fit.

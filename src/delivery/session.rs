@@ -15,11 +15,11 @@ use tracing::{info, warn};
 
 use super::{
     Senders,
-    dial::{ConnectError, Fuse, dial, frame_max, step},
+    dial::{ConnectError, Fuse, dial, frame_max, step, timely},
     publisher::{Crew, Publisher, PublisherError, Signs, short},
     quarantine,
     topology::{establish, establish_quarantine, quarantine_name},
-    wire::{Carried, Wire},
+    wire::{Carried, Taker, Wire},
 };
 use crate::{
     config::{Broker, BrokerUrl},
@@ -76,7 +76,7 @@ impl Session {
                 crew.push(publisher);
                 ways.push(way);
             }
-            let wire = taker.take().await.ok_or(ConnectError::Lost)?;
+            let wire = take(taker, within).await?;
             let heart = hearts.heart(Part::Publisher);
             let (done, settled) = oneshot::channel();
             let mut publishers = JoinSet::new();
@@ -216,6 +216,11 @@ async fn confirming_channel(connection: &Connection, within: Duration) -> Result
     Ok(channel)
 }
 
+/// The connection's wire, from whoever has carried it so far.
+async fn take(taker: Taker, within: Duration) -> Result<Wire, ConnectError> {
+    timely(within, "taking the wire over", taker.take()).await?.ok_or(ConnectError::Lost)
+}
+
 /// The quarantine never keeps the road closed: without its exchange, refused items are only counted.
 async fn open_quarantine(
     connection: &Connection,
@@ -253,3 +258,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LAPIN_TELLS_WITHIN: Duration = Duration::from_secs(1);
 /// Time for the close handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::wire::handover;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wire_that_nobody_hands_over_is_not_waited_for_for_ever() {
+        let (_giver, taker) = handover();
+        let taken = take(taker, Duration::from_secs(5)).await;
+        assert!(matches!(taken, Err(ConnectError::Slow { .. })));
+    }
+}
