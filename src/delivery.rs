@@ -1,14 +1,16 @@
 //! The promise: an [`Envelope`] becomes a [`Receipt`](Receipts), or the request is answered 503.
 //!
 //! Only this module names `lapin`. [`connection`] keeps a broker connection for ever, [`dial`] makes one,
-//! [`session`] is what runs on it: a few [`publisher`]s, each the only user of its channel, which share the connection's bytes with
-//! lapin on a [`wire`], and the [`quarantine`]. Between requests and publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
+//! [`session`] is what runs on it: a [`crew`] of a few [`publisher`]s, each the only user of its channel, which share the connection's
+//! bytes with lapin on a [`wire`], and the [`quarantine`]. Between requests and publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
 //! [`spool`], from where [`replay`] takes it to the broker again; in `dev`, [`embedded`] takes it to a stream. A [`tap`] is a look from
 //! beside, a [`courier`] carries what people send.
 
+mod amqp;
 mod confirms;
 mod connection;
 pub mod courier;
+mod crew;
 mod dial;
 pub mod embedded;
 mod kit;
@@ -40,7 +42,7 @@ use tokio::sync::{
 };
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use self::publisher::amqp_properties;
+pub(crate) use self::amqp::amqp_properties;
 pub use self::{
     connection::{Connector, Story},
     dial::{ConnectError, FRAME_BYTES},

@@ -6,8 +6,8 @@ use lapin::{
 };
 
 use super::{
+    amqp::{amqp_properties, short},
     dial::{ConnectError, Fuse, first, step},
-    publisher::{amqp_properties, short},
     topology,
 };
 use crate::{

@@ -12,8 +12,8 @@ use lapin::{
 use uuid::Uuid;
 
 use super::{
+    amqp::short,
     dial::{ConnectError, step},
-    publisher::short,
     session::Session,
 };
 use crate::{

@@ -15,8 +15,10 @@ use tracing::{info, warn};
 
 use super::{
     Senders,
+    amqp::short,
+    crew::Crew,
     dial::{ConnectError, Fuse, dial, frame_max, step, timely},
-    publisher::{Crew, Publisher, PublisherError, Signs, short},
+    publisher::{Publisher, PublisherError, Signs},
     quarantine,
     topology::{establish, establish_quarantine, quarantine_name},
     wire::{Carried, Taker, Wire},

@@ -25,8 +25,8 @@ use lapin::{
 
 use self::tie::Tie;
 use super::{
+    amqp::channel_close,
     dial::{ConnectError, Fuse, first, step},
-    publisher::channel_close,
 };
 use crate::{config::Broker, metrics::ChannelClose};
 

@@ -13,9 +13,9 @@ use lapin::{
 use crate::{
     config::Broker,
     delivery::{
+        amqp::short,
         courier::{Desk, Handed},
         dial::{ConnectError, Fuse, first, step},
-        publisher::short,
         topology::{count_quarantined, quarantine_name},
     },
     envelope::Envelope,
