@@ -10,7 +10,8 @@ use std::{
 };
 
 use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties,
+    options::ConfirmSelectOptions,
     tcp::{RustlsConnector, RustlsConnectorConfig},
     uri::{AMQPScheme, AMQPUri},
 };
@@ -146,6 +147,35 @@ pub(super) async fn first<T, E: From<ConnectError>>(
         }
     }
     Err(failed)
+}
+
+/// A channel.
+pub(super) async fn channel(connection: &Connection, within: Duration) -> Result<Channel, ConnectError> {
+    step(within, "opening a channel", connection.create_channel()).await
+}
+
+/// A channel in confirm mode.
+pub(super) async fn confirming_channel(
+    connection: &Connection,
+    within: Duration,
+) -> Result<Channel, ConnectError> {
+    let channel = channel(connection, within).await?;
+    step(within, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    Ok(channel)
+}
+
+/// Closes a connection politely, and ends it whatever the broker says to that. What holds its `channels` goes after it: lapin
+/// closes a channel when its last handle goes, and that would get in the way.
+pub(super) async fn close<T>(
+    connection: Connection,
+    channels: T,
+    fuse: Fuse,
+    within: Duration,
+) -> Result<(), ConnectError> {
+    let closed = step(within, "closing the connection", connection.close(200, "done".into())).await;
+    drop(channels);
+    fuse.blow();
+    closed
 }
 
 /// One step of connecting, under its deadline.

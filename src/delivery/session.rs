@@ -6,7 +6,7 @@ use futures_util::{
     FutureExt,
     stream::{BoxStream, StreamExt},
 };
-use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
+use lapin::{Channel, Connection, Event};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinSet, coop::unconstrained},
@@ -17,10 +17,10 @@ use super::{
     Senders,
     amqp::short,
     crew::Crew,
-    dial::{ConnectError, Fuse, dial, frame_max, step, timely},
+    dial::{ConnectError, Fuse, channel, confirming_channel, dial, frame_max, timely},
     publisher::{Publisher, PublisherError, Signs},
     quarantine,
-    topology::{establish, establish_quarantine, quarantine_name},
+    topology::{TopologyError, establish, establish_quarantine, quarantine_name},
     wire::{Carried, Taker, Wire},
 };
 use crate::{
@@ -194,28 +194,16 @@ pub(super) async fn topology(
     broker: &Broker,
     metrics: &Metrics,
 ) -> Result<(), ConnectError> {
-    let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
-    match tokio::time::timeout(broker.connect_within, establish(&channel, broker)).await {
-        Ok(Ok(())) => {
-            metrics.topology_ok.set(1);
-            Ok(())
-        }
-        Ok(Err(error)) => {
-            // A connection that broke says nothing of what lies behind it.
-            if let Some(code) = error.channel_close() {
-                metrics.channel_closes.count(code);
-                metrics.topology_ok.set(0);
-            }
-            Err(error.into())
-        }
-        Err(_) => Err(ConnectError::Slow { step: "the topology" }),
+    let channel = channel(connection, broker.connect_within).await?;
+    let established = timely(broker.connect_within, "the topology", establish(&channel, broker)).await?;
+    // A connection that broke says nothing of what lies behind it.
+    if let Err(Some(code)) = established.as_ref().map_err(TopologyError::channel_close) {
+        metrics.channel_closes.count(code);
+        metrics.topology_ok.set(0);
     }
-}
-
-async fn confirming_channel(connection: &Connection, within: Duration) -> Result<Channel, ConnectError> {
-    let channel = step(within, "opening a channel", connection.create_channel()).await?;
-    step(within, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
-    Ok(channel)
+    established?;
+    metrics.topology_ok.set(1);
+    Ok(())
 }
 
 /// The connection's wire, from whoever has carried it so far.
@@ -235,12 +223,12 @@ async fn open_quarantine(
         return (None, tasks);
     }
     let opened = async {
-        let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
+        let channel = channel(connection, broker.connect_within).await?;
         establish_quarantine(&channel, broker).await?;
         Ok::<_, ConnectError>(channel)
     };
-    let opened = tokio::time::timeout(broker.connect_within, opened).await;
-    match opened.unwrap_or(Err(ConnectError::Slow { step: "the quarantine's topology" })) {
+    let opened = timely(broker.connect_within, "the quarantine's topology", opened).await;
+    match opened.flatten() {
         Ok(channel) => {
             channels.push(channel.clone());
             let (way, parcels) = quarantine::way();
