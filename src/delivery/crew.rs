@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     publisher::{GIVE_UP, Now, Publisher, PublisherError, Signs},
     wire::{
-        Station,
+        Station, Whose,
         frame::{Frame, Said},
     },
 };
@@ -63,16 +63,16 @@ impl Station for Crew {
         self.now = None;
     }
 
-    fn hear(&mut self, frame: Frame<'_>) -> Result<bool, PublisherError> {
+    fn hear(&mut self, frame: Frame<'_>) -> Result<Whose, PublisherError> {
         let Some(publisher) = self.publishers.iter_mut().find(|publisher| publisher.channel == frame.channel)
         else {
-            return Ok(false);
+            return Ok(Whose::Lapins);
         };
         let said = frame.read()?;
-        let is_ours = said != Said::Else;
+        let whose = if said == Said::ForLapin { Whose::Lapins } else { Whose::Stations };
         let now = self.now.get_or_insert_with(Now::look_up);
         publisher.hear(said, now)?;
-        Ok(is_ours)
+        Ok(whose)
     }
 }
 

@@ -86,13 +86,13 @@ pub(super) async fn dial(
     let (giver, taker) = handover();
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("graphhook {}", env!("CARGO_PKG_VERSION")).into());
-    let (host, port, within, line) = (url.host.clone(), url.port, broker.connect_within, fuse.clone());
+    let (host, port, within, fuse) = (url.host.clone(), url.port, broker.connect_within, fuse.clone());
     // Dialling has its own deadline inside; the one outside is for the broker that accepts and then says nothing.
     let connection = Connection::connector(
         uri,
         Kit::runtime(),
         async move |_, _| {
-            let dialled = tokio::time::timeout(within, socket(&host, port, within, &tls, &line)).await;
+            let dialled = tokio::time::timeout(within, socket(&host, port, within, &tls, &fuse)).await;
             let socket = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             let (wire, end) = Wire::new(socket);
             giver.carry(wire);
@@ -109,14 +109,14 @@ async fn socket(
     port: u16,
     within: Duration,
     tls: &Option<Arc<RustlsConnector>>,
-    line: &Fuse,
+    fuse: &Fuse,
 ) -> io::Result<Box<dyn Socket>> {
     let addresses = tokio::net::lookup_host((host, port)).await?;
     let dialled = client::dial(addresses, within).await;
     let stream =
         dialled.map_err(|last| last.map_or(io::ErrorKind::AddrNotAvailable.into(), |(_, error)| error))?;
     stream.set_nodelay(true)?;
-    line.wire(stream.as_fd().try_clone_to_owned()?.into());
+    fuse.put_on(stream.as_fd().try_clone_to_owned()?.into());
     match tls {
         None => Ok(Box::new(stream)),
         Some(tls) => {
@@ -241,7 +241,7 @@ struct Line {
 
 impl Fuse {
     /// Puts the fuse on a socket; if it has already blown, the socket ends at once.
-    fn wire(&self, socket: std::net::TcpStream) {
+    fn put_on(&self, socket: std::net::TcpStream) {
         let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if line.blown {
             end(&socket);

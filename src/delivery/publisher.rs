@@ -21,10 +21,11 @@ use super::{
     Cause, Fate,
     amqp::reason,
     confirms::{Confirms, Message, NeverSent, Verdict},
+    replay,
     room::Taken,
     wire::{
         Lost,
-        frame::{Closed, Confirmed, Garbled, Said, Stamp},
+        frame::{Closed, Confirmed, Framer, Garbled, Said},
     },
 };
 use crate::{
@@ -83,7 +84,7 @@ pub(super) struct Signs {
 /// Publishes on one channel.
 pub(super) struct Publisher {
     pub(super) channel: u16,
-    stamp: Stamp,
+    framer: Framer,
     confirm_within: Duration,
     metrics: Arc<Metrics>,
     signs: Arc<Signs>,
@@ -114,11 +115,11 @@ impl Publisher {
         metrics: Arc<Metrics>,
         signs: Arc<Signs>,
     ) -> (mpsc::Sender<Parcel>, Self) {
-        // As wide as the room that requests share, and as the window of the replay: neither finds it full.
-        let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
+        // As wide as the room that requests share, and as what the replay has in flight: neither finds it full.
+        let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(replay::IN_FLIGHT_MAX));
         let publisher = Self {
             channel,
-            stamp: Stamp::new(channel, &broker.exchange, frame_max),
+            framer: Framer::new(channel, &broker.exchange, frame_max),
             confirm_within: broker.confirm_within,
             metrics,
             signs,
@@ -141,7 +142,7 @@ impl Publisher {
         while self.is_open && into.len() < until {
             match self.parcels.poll_recv(context) {
                 Poll::Ready(Some(parcel)) => {
-                    self.stamp.put(&parcel.envelope, into);
+                    self.framer.put(&parcel.envelope, into);
                     let published = *published.get_or_insert_with(Instant::now);
                     self.confirms.launched(Flight { parcel, published });
                     self.metrics.publishes_in_flight.inc();
@@ -169,7 +170,7 @@ impl Publisher {
                 }
                 Err(PublisherError::Closed(closed))
             }
-            Said::Else | Said::Nothing => Ok(()),
+            Said::ForLapin | Said::ForNobody => Ok(()),
         }
     }
 
@@ -253,8 +254,6 @@ fn is_about_the_message(closed: &Closed) -> bool {
 
 /// Bytes that one publisher writes before others have their turn, and the socket.
 const WRITTEN_BYTES: usize = 256 << 10;
-/// The window of the replay, and a batch on top.
-const REPLAYED_MAX: usize = 1024;
 /// After this long a confirm will not come: the session is given up with all that is in flight. It happens: a
 /// quorum queue of a broker that was killed may take messages and never confirm them (seen on RabbitMQ 3.10).
 /// RabbitMQ advises to wait no less than a heartbeat.
