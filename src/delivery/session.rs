@@ -18,7 +18,7 @@ use super::{
     amqp::short,
     crew::Crew,
     dial::{ConnectError, Fuse, channel, confirming_channel, dial, frame_max, timely},
-    publisher::{Publisher, PublisherError, Signs},
+    publisher::{Parcel, Publisher, PublisherError, Signs},
     quarantine,
     topology::{TopologyError, establish, establish_quarantine, quarantine_name},
     wire::{Carried, Taker, Wire},
@@ -38,8 +38,8 @@ pub(super) struct Session {
     fuse: Fuse,
     pub(super) events: BoxStream<'static, Event>,
     pub(super) senders: Arc<Senders>,
-    /// One task, which carries the wire with all publishers on it.
-    pub(super) publishers: JoinSet<Ended>,
+    /// The task that carries the wire with all publishers on it.
+    pub(super) carrier: JoinSet<Ended>,
     /// Told when nobody can reach the publishers any more, and nothing is in flight.
     settled: oneshot::Receiver<()>,
     quarantine: JoinSet<()>,
@@ -59,56 +59,52 @@ impl Session {
         metrics: Arc<Metrics>,
         hearts: &Hearts,
     ) -> Result<Self, ConnectError> {
-        let within = broker.connect_within;
         let fuse = Fuse::default();
-        let opened = async {
-            let (connection, taker) = dial(url, broker, &fuse).await?;
-            let events = connection.events_listener().boxed();
-            let frame_max = frame_max(connection.configuration().frame_max())?;
-            topology(&connection, broker, &metrics).await?;
-            let signs = Arc::<Signs>::default();
-            let mut channels = Vec::with_capacity(broker.channels + 2);
-            let (mut crew, mut ways) = (Vec::with_capacity(broker.channels + 1), Vec::new());
-            // One more for the replay.
-            for _ in 0..=broker.channels {
-                let channel = confirming_channel(&connection, within).await?;
-                let (metrics, signs) = (Arc::clone(&metrics), Arc::clone(&signs));
-                let (way, publisher) = Publisher::new(channel.id(), frame_max, broker, metrics, signs);
-                channels.push(channel);
-                crew.push(publisher);
-                ways.push(way);
-            }
-            let wire = take(taker, within).await?;
-            let heart = hearts.heart(Part::Publisher);
-            let (done, settled) = oneshot::channel();
-            let mut publishers = JoinSet::new();
-            // Out of budget, tokio's channels and sockets would say that there is nothing although there is.
-            let crew = Crew::new(crew, Arc::clone(&signs));
-            publishers.spawn(unconstrained(publish(wire, crew, heart, done)));
-            let (way, quarantine) =
-                open_quarantine(&connection, broker, Arc::clone(&metrics), &mut channels).await;
-            let has_quarantine = way.is_some();
-            let replay = ways.pop().expect("there is always one");
-            let senders = Arc::new(Senders { publishers: ways, replay, quarantine: way });
-            Ok(Self {
-                connection,
-                fuse: fuse.clone(),
-                events,
-                senders,
-                publishers,
-                settled,
-                quarantine,
-                signs,
-                channels,
-                has_quarantine,
-            })
-        };
-        opened.await.inspect_err(|_| fuse.blow())
+        let opened = Self::on(fuse.clone(), url, broker, metrics, hearts).await;
+        opened.inspect_err(|_| fuse.blow())
+    }
+
+    async fn on(
+        fuse: Fuse,
+        url: &BrokerUrl,
+        broker: &Broker,
+        metrics: Arc<Metrics>,
+        hearts: &Hearts,
+    ) -> Result<Self, ConnectError> {
+        let (connection, taker) = dial(url, broker, &fuse).await?;
+        let events = connection.events_listener().boxed();
+        let frame_max = frame_max(connection.configuration().frame_max())?;
+        topology(&connection, broker, &metrics).await?;
+        let signs = Arc::<Signs>::default();
+        let Opened { crew, mut ways, mut channels } =
+            open_publishers(&connection, frame_max, broker, &metrics, &signs).await?;
+        let wire = take(taker, broker.connect_within).await?;
+        let heart = hearts.heart(Part::Publisher);
+        let (done, settled) = oneshot::channel();
+        let mut carrier = JoinSet::new();
+        // Out of budget, tokio's channels and sockets would say that there is nothing although there is.
+        carrier.spawn(unconstrained(publish(wire, crew, heart, done)));
+        let (way, quarantine) = open_quarantine(&connection, broker, metrics, &mut channels).await;
+        let has_quarantine = way.is_some();
+        let replay = ways.pop().expect("there is always one");
+        let senders = Arc::new(Senders { publishers: ways, replay, quarantine: way });
+        Ok(Self {
+            connection,
+            fuse,
+            events,
+            senders,
+            carrier,
+            settled,
+            quarantine,
+            signs,
+            channels,
+            has_quarantine,
+        })
     }
 
     /// Waits for what is in flight, then closes politely. The daemon's stop bounds the waiting.
     pub(super) async fn close(self) {
-        let Self { connection, fuse, senders, publishers, settled, mut quarantine, channels, .. } = self;
+        let Self { connection, fuse, senders, carrier, settled, mut quarantine, channels, .. } = self;
         drop(senders);
         // It is told nothing more when they are gone.
         settled.await.ok();
@@ -121,7 +117,7 @@ impl Session {
             }
             Err(_) => warn!(event = "broker_close_late", "the broker did not close the connection in time"),
         }
-        drop((channels, publishers));
+        drop((channels, carrier));
         fuse.blow();
     }
 
@@ -204,6 +200,35 @@ pub(super) async fn topology(
     established?;
     metrics.topology_ok.set(1);
     Ok(())
+}
+
+/// All publishers of a connection, and what leads to them.
+struct Opened {
+    crew: Crew,
+    /// The last one is the replay's.
+    ways: Vec<mpsc::Sender<Parcel>>,
+    channels: Vec<Channel>,
+}
+
+/// Opens a channel for each publisher.
+async fn open_publishers(
+    connection: &Connection,
+    frame_max: u32,
+    broker: &Broker,
+    metrics: &Arc<Metrics>,
+    signs: &Arc<Signs>,
+) -> Result<Opened, ConnectError> {
+    let (mut publishers, mut ways, mut channels) = (Vec::new(), Vec::new(), Vec::new());
+    // One more for the replay.
+    for _ in 0..=broker.channels {
+        let channel = confirming_channel(connection, broker.connect_within).await?;
+        let (metrics, signs) = (Arc::clone(metrics), Arc::clone(signs));
+        let (way, publisher) = Publisher::new(channel.id(), frame_max, broker, metrics, signs);
+        publishers.push(publisher);
+        ways.push(way);
+        channels.push(channel);
+    }
+    Ok(Opened { crew: Crew::new(publishers, Arc::clone(signs)), ways, channels })
 }
 
 /// The connection's wire, from whoever has carried it so far.
