@@ -1,14 +1,17 @@
 //! The promise: an [`Envelope`] becomes a [`Receipt`](Receipts), or the request is answered 503.
 //!
 //! Only this module names `lapin`. [`connection`] keeps a broker connection for ever, [`dial`] makes one,
-//! [`session`] is what runs on it: a few [`publisher`]s, each the only user of its channel, which share the connection's bytes with
-//! lapin on a [`wire`], and the [`quarantine`]. Between requests and publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
+//! [`session`] is what runs on it: a [`crew`] of a few [`publisher`]s, each the only user of its channel, which share the connection's
+//! bytes with lapin on a [`wire`], and the [`quarantine`]. What requests see of it is the [`broker`]; between them and the publishers lies [`room`], the bound in messages and bytes. What the broker does not confirm in time goes to the
 //! [`spool`], from where [`replay`] takes it to the broker again; in `dev`, [`embedded`] takes it to a stream. A [`tap`] is a look from
 //! beside, a [`courier`] carries what people send.
 
+mod amqp;
+mod broker;
 mod confirms;
 mod connection;
 pub mod courier;
+mod crew;
 mod dial;
 pub mod embedded;
 mod kit;
@@ -24,42 +27,30 @@ pub mod tap;
 mod topology;
 mod wire;
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
-use tokio::sync::{
-    mpsc,
-    oneshot::{self, error::TryRecvError},
-    watch,
-};
+use tokio::sync::{mpsc, oneshot};
 
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use self::publisher::amqp_properties;
+pub(crate) use self::amqp::amqp_properties;
+use self::{
+    broker::{Broker, Left},
+    lock::Lock,
+    publisher::Parcel,
+    spool::{Held, Spool, Stowed, record::Record, trouble::Fault},
+};
 pub use self::{
     connection::{Connector, Story},
-    dial::ConnectError,
+    dial::{ConnectError, FRAME_BYTES},
     probe::{Probe, probe},
     replay::Replay,
     topology::QUARANTINE_SUFFIX,
-};
-use self::{
-    lock::{Candidate, Lock},
-    publisher::Parcel,
-    room::Room,
-    spool::{Held, Spool, Stowed, record::Record, trouble::Fault},
 };
 use crate::{
     config,
     deadline::{Deadline, Elapsed},
     envelope::Envelope,
-    failpoint::{self, Point},
-    metrics::{Metrics, Publish, Quarantined},
+    metrics::Metrics,
     trace::{
         export::{Tracer, Watch},
         span::Fate as Ended,
@@ -130,21 +121,6 @@ type Fate = Result<(), Cause>;
 /// A spooled message whose publish may still be confirmed.
 type Late = (Held, oneshot::Receiver<Fate>);
 
-/// A message that is on its way to the broker.
-struct Flight {
-    envelope: Arc<Envelope>,
-    fate: oneshot::Receiver<Fate>,
-    told: Option<Fate>,
-}
-
-/// A message that the broker has not confirmed in time.
-struct Left {
-    envelope: Arc<Envelope>,
-    cause: Cause,
-    /// While it is still in flight.
-    fate: Option<oneshot::Receiver<Fate>>,
-}
-
 /// What the connection to the broker is good for right now.
 #[derive(Clone, Debug)]
 enum Link {
@@ -163,18 +139,6 @@ struct Senders {
     /// A channel of its own for what comes from the spool: fresh messages do not queue behind it.
     replay: mpsc::Sender<Parcel>,
     quarantine: Option<mpsc::Sender<quarantine::Parcel>>,
-}
-
-/// RabbitMQ as the requests see it.
-#[derive(Debug)]
-pub struct Broker {
-    link: watch::Receiver<Link>,
-    story: watch::Receiver<Story>,
-    room: Room,
-    confirm_within: Duration,
-    turn: AtomicUsize,
-    quarantine: quarantine::Gate,
-    metrics: Arc<Metrics>,
 }
 
 /// The state of the broker, for `/readyz` and `/status`.
@@ -308,19 +272,6 @@ async fn confirmed_after_all(left: Vec<Left>, owed: Deadline, watch: &Watch<'_>)
     all
 }
 
-/// Waits until all fates are known.
-async fn landed(flights: &mut [Flight]) {
-    for flight in flights {
-        flight.told = Some((&mut flight.fate).await.unwrap_or(Err(Cause::Closed)));
-    }
-}
-
-impl Left {
-    fn unsent(envelope: Arc<Envelope>, cause: Cause) -> Self {
-        Self { envelope, cause, fate: None }
-    }
-}
-
 impl Cause {
     /// Whether it is the message's own fault, or its queue's: then others need not wait behind it.
     fn fault(self) -> Option<Fault> {
@@ -340,101 +291,6 @@ impl State {
             Self::Up => "up",
             Self::Blocked => "blocked",
             Self::Down => "down",
-        }
-    }
-}
-
-impl Broker {
-    fn new(config: &config::Broker, candidate: Candidate, metrics: Arc<Metrics>) -> (Self, Connector) {
-        metrics.in_flight_max.set(i64::try_from(config.in_flight_messages).unwrap_or(i64::MAX));
-        let (sender, link) = watch::channel(Link::Down);
-        let (connector, story) = Connector::new(config.clone(), sender, candidate, Arc::clone(&metrics));
-        let broker = Self {
-            link,
-            story,
-            room: Room::new(config.in_flight_messages, config.in_flight_bytes),
-            confirm_within: config.confirm_within,
-            turn: AtomicUsize::new(0),
-            quarantine: quarantine::Gate::default(),
-            metrics,
-        };
-        (broker, connector)
-    }
-
-    /// Publishes the messages in order; returns those that are not confirmed within `broker.confirm_within`.
-    async fn publish(&self, envelopes: Vec<Envelope>, owed: Deadline, watch: &Watch<'_>) -> Vec<Left> {
-        let patience = owed.or_after(self.confirm_within);
-        let mut envelopes: VecDeque<_> = envelopes.into_iter().map(Arc::new).collect();
-        let (mut flights, cause) = self.launch(&mut envelopes, patience).await;
-        failpoint::reached(Point::PublishBeforeConfirm);
-        // Those that have landed by then have.
-        let (Ok(()) | Err(Elapsed)) = patience.limit(landed(&mut flights)).await;
-        let mut left = Vec::new();
-        for Flight { envelope, mut fate, told } in flights {
-            match told.map_or_else(|| fate.try_recv(), Ok) {
-                Ok(Ok(())) => watch.ended(&envelope, Ended::Published),
-                Ok(Err(cause)) => left.push(Left::unsent(envelope, cause)),
-                Err(TryRecvError::Closed) => left.push(Left::unsent(envelope, Cause::Closed)),
-                Err(TryRecvError::Empty) => {
-                    left.push(Left { envelope, cause: Cause::Late, fate: Some(fate) });
-                }
-            }
-        }
-        left.extend(envelopes.into_iter().map(|envelope| Left::unsent(envelope, cause)));
-        left
-    }
-
-    /// Sends off as many messages as it can; says what keeps it from sending the rest.
-    async fn launch(
-        &self,
-        envelopes: &mut VecDeque<Arc<Envelope>>,
-        patience: Deadline,
-    ) -> (Vec<Flight>, Cause) {
-        let mut flights = Vec::with_capacity(envelopes.len());
-        let senders = match self.senders() {
-            Ok(senders) => senders,
-            Err(cause) => {
-                if cause == Cause::Blocked {
-                    self.metrics.publishes.count_many(Publish::Blocked, envelopes.len());
-                }
-                return (flights, cause);
-            }
-        };
-        // One publisher takes the whole request, so that its items stay in order.
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let publisher = &senders.publishers[turn % senders.publishers.len()];
-        while !envelopes.is_empty() {
-            let sizes = envelopes.iter().map(|envelope| envelope.body.len());
-            let many = self.room.portion(sizes.clone());
-            let Ok(mut portion) = patience.limit(self.room.take(sizes.take(many))).await else {
-                return (flights, Cause::Full);
-            };
-            for envelope in envelopes.drain(..many) {
-                let (fate, told) = oneshot::channel();
-                let room = portion.split(envelope.body.len());
-                // The channel is as wide as the room: whoever has room never waits here. When its publisher is gone, the fate is
-                // told by nobody.
-                publisher.try_send(Parcel { envelope: Arc::clone(&envelope), fate, _room: room }).ok();
-                flights.push(Flight { envelope, fate: told, told: None });
-            }
-        }
-        (flights, Cause::Closed)
-    }
-
-    fn quarantine(&self, envelope: impl FnOnce() -> Envelope) {
-        let way = || self.senders().ok()?.quarantine.clone();
-        let sent = self.quarantine.pass(way, envelope);
-        // What got through the gate is counted when it has been sent.
-        if !sent {
-            self.metrics.quarantined.count(Quarantined::Dropped);
-        }
-    }
-
-    fn senders(&self) -> Result<Arc<Senders>, Cause> {
-        match &*self.link.borrow() {
-            Link::Down => Err(Cause::Away),
-            Link::Blocked => Err(Cause::Blocked),
-            Link::Up(senders) => Ok(Arc::clone(senders)),
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::{Failure, Outcome, conclude, words};
 use crate::{
     config::{self, Config, Environment},
-    delivery::quarantine::visit::{Kept, Visit},
+    delivery::{quarantine::visit::Visit, tap::Seen},
     envelope::properties::{REASON, RECEIVED_AT},
     notification::mask::masked,
 };
@@ -86,7 +86,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(kept: &'a Kept) -> Self {
+    fn of(kept: &'a Seen) -> Self {
         Self {
             received_at: header(kept, RECEIVED_AT),
             reason: header(kept, REASON),
@@ -116,7 +116,7 @@ async fn list(
     let mut visit = Visit::open(&config.broker).await?;
     let mut out = io::stdout().lock();
     for _ in 0..limit {
-        let Some(kept) = visit.next().await? else { break };
+        let Some((_, kept)) = visit.next().await? else { break };
         let line = Line::of(&kept);
         match json {
             true => writeln!(out, "{}", serde_json::to_string(&line)?)?,
@@ -141,7 +141,7 @@ async fn show(
     let mut visit = Visit::open(&config.broker).await?;
     let mut found = None;
     for _ in 0..limit {
-        let Some(kept) = visit.next().await? else { break };
+        let Some((_, kept)) = visit.next().await? else { break };
         if kept.message_id.as_deref() == Some(message_id) {
             found = Some(kept);
             break;
@@ -171,13 +171,13 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn of(kept: &'a Kept) -> Self {
+    fn of(kept: &'a Seen) -> Self {
         let body = body(kept).and_then(|body| RawValue::from_string(body).ok());
         Self { line: Line::of(kept), timestamp: kept.timestamp, headers: &kept.headers, body }
     }
 }
 
-fn print(out: &mut impl Write, kept: &Kept) -> io::Result<()> {
+fn print(out: &mut impl Write, kept: &Seen) -> io::Result<()> {
     let mut line = |name: &str, value: &str| writeln!(out, "{name:<12}{}", words::plain(value));
     line("message_id", kept.message_id.as_deref().unwrap_or("none"))?;
     for (name, value) in &kept.headers {
@@ -187,10 +187,10 @@ fn print(out: &mut impl Write, kept: &Kept) -> io::Result<()> {
     line("body", &body(kept).unwrap_or_else(|| "not shown: it is no JSON".to_owned()))
 }
 
-fn body(kept: &Kept) -> Option<String> {
+fn body(kept: &Seen) -> Option<String> {
     masked(std::str::from_utf8(&kept.body).ok()?)
 }
 
-fn header<'a>(kept: &'a Kept, name: &str) -> Option<&'a str> {
+fn header<'a>(kept: &'a Seen, name: &str) -> Option<&'a str> {
     kept.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
 }

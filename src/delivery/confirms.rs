@@ -4,7 +4,10 @@
 //! cannot route it returns, and confirms it after that ("Publisher Confirms", <https://www.rabbitmq.com/docs/confirms>):
 //! so when a confirm is read, it is known whether its message came back.
 
-use std::{collections::VecDeque, mem};
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+};
 
 use super::wire::frame::Confirmed;
 use crate::notification::id::MessageId;
@@ -15,15 +18,19 @@ pub(super) struct Confirms<T> {
     /// Tag of the first of `flights`.
     first: u64,
     /// Settled ones are empty, and the first is not.
-    flights: VecDeque<Option<Flight<T>>>,
+    flights: VecDeque<Option<T>>,
     open: usize,
+    returned: Returned,
 }
 
-/// A message in flight.
-#[derive(Debug)]
-struct Flight<T> {
-    message: T,
-    is_returned: bool,
+/// Which messages came back: of each id those that had been sent by then. To look for them among all that are in flight would
+/// take as long for each as for all, and all of a full window may come back.
+#[derive(Debug, Default)]
+struct Returned {
+    /// The tag that came next then.
+    next: HashMap<MessageId, u64>,
+    /// The same, in the order in which they came back, so that what nobody in flight is meant by any more is forgotten.
+    order: VecDeque<(u64, MessageId)>,
 }
 
 /// What can be asked of a message.
@@ -49,22 +56,22 @@ pub(super) struct NeverSent;
 
 impl<T> Default for Confirms<T> {
     fn default() -> Self {
-        Self { first: 1, flights: VecDeque::new(), open: 0 }
+        Self { first: 1, flights: VecDeque::new(), open: 0, returned: Returned::default() }
     }
 }
 
 impl<T: Message> Confirms<T> {
     /// A message goes out.
     pub(super) fn launched(&mut self, message: T) {
-        self.flights.push_back(Some(Flight { message, is_returned: false }));
+        self.flights.push_back(Some(message));
         self.open += 1;
     }
 
     /// A message of this id came back. All in flight that share the id are taken for returned: too many rather than one too
     /// few. One that was settled before says nothing any more.
-    pub(super) fn returned(&mut self, id: &MessageId) {
-        for flight in self.flights.iter_mut().flatten().filter(|flight| flight.message.id() == id) {
-            flight.is_returned = true;
+    pub(super) fn returned(&mut self, id: MessageId) {
+        if self.open > 0 {
+            self.returned.add(id, self.next());
         }
     }
 
@@ -76,7 +83,7 @@ impl<T: Message> Confirms<T> {
         mut tell: impl FnMut(T, Verdict),
     ) -> Result<(), NeverSent> {
         let Confirmed { tag, is_multiple } = confirmed;
-        let next = self.first + self.flights.len() as u64;
+        let next = self.next();
         // "All up to 0" are all (AMQP 0-9-1, basic.ack).
         let last = if tag == 0 && is_multiple { next - 1 } else { tag };
         if tag >= next || last == 0 {
@@ -84,59 +91,99 @@ impl<T: Message> Confirms<T> {
         }
         let Some(last) = last.checked_sub(self.first) else { return Ok(()) };
         let from = if is_multiple { 0 } else { last };
-        for flight in self.flights.range_mut(from as usize..=last as usize).filter_map(mem::take) {
+        for (tag, flight) in (self.first + from..).zip(self.flights.range_mut(from as usize..=last as usize))
+        {
+            let Some(message) = mem::take(flight) else { continue };
             self.open -= 1;
-            let verdict = match (flight.is_returned, is_ack) {
+            let verdict = match (self.returned.has(tag, &message), is_ack) {
                 (true, _) => Verdict::Returned,
                 (false, true) => Verdict::Confirmed,
                 (false, false) => Verdict::Nacked,
             };
-            tell(flight.message, verdict);
+            tell(message, verdict);
         }
         while let Some(None) = self.flights.front() {
             self.flights.pop_front();
             self.first += 1;
         }
+        self.returned.forget_before(self.first);
         Ok(())
     }
 
     /// The one that has been in flight longest.
     pub(super) fn oldest(&self) -> Option<&T> {
-        self.flights.front()?.as_ref().map(|flight| &flight.message)
+        self.flights.front()?.as_ref()
     }
 
     /// Gives up on all of them, and says which it is if there was only one.
     pub(super) fn give_up(&mut self) -> Option<T> {
-        self.first += self.flights.len() as u64;
+        self.first = self.next();
+        self.returned = Returned::default();
         let mut open = self.flights.drain(..).flatten();
         let only = open.next().filter(|_| self.open == 1);
         self.open = 0;
-        only.map(|flight| flight.message)
+        only
     }
 
     /// How many messages are in flight.
     pub(super) fn len(&self) -> usize {
         self.open
     }
+
+    /// Tag of the next message.
+    fn next(&self) -> u64 {
+        self.first + self.flights.len() as u64
+    }
+}
+
+impl Returned {
+    fn add(&mut self, id: MessageId, next: u64) {
+        if self.next.insert(id.clone(), next) != Some(next) {
+            self.order.push_back((next, id));
+        }
+    }
+
+    fn has(&self, tag: u64, message: &impl Message) -> bool {
+        // Mostly nothing comes back, and nobody asks for ids.
+        !self.next.is_empty() && self.next.get(message.id()).is_some_and(|next| tag < *next)
+    }
+
+    /// Nobody asks for earlier messages any more.
+    fn forget_before(&mut self, first: u64) {
+        while let Some((next, id)) = self.order.pop_front_if(|(next, _)| *next <= first) {
+            // It may have come back once more since then.
+            if self.next.get(&id) == Some(&next) {
+                self.next.remove(&id);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
     use proptest::prelude::*;
 
     use super::*;
 
-    /// A message with its tag, so that a test sees which one it got.
+    /// A message with its tag, so that a test sees which one it got; it counts how often it is asked for its id.
     #[derive(Debug)]
     struct Numbered {
         tag: u64,
         id: MessageId,
+        asked: Rc<Cell<usize>>,
+    }
+
+    impl Numbered {
+        fn new(tag: u64, id: MessageId) -> Self {
+            Self { tag, id, asked: Rc::default() }
+        }
     }
 
     impl Message for Numbered {
         fn id(&self) -> &MessageId {
+            self.asked.set(self.asked.get() + 1);
             &self.id
         }
     }
@@ -148,7 +195,7 @@ mod tests {
     fn launched(ids: &[&str]) -> Confirms<Numbered> {
         let mut confirms = Confirms::default();
         for (tag, text) in (1..).zip(ids) {
-            confirms.launched(Numbered { tag, id: id(text) });
+            confirms.launched(Numbered::new(tag, id(text)));
         }
         confirms
     }
@@ -184,11 +231,44 @@ mod tests {
     fn what_came_back_is_not_confirmed_nor_is_whatever_shares_its_id() {
         use Verdict::{Confirmed, Returned};
         let mut confirms = launched(&["a", "b", "a"]);
-        confirms.returned(&id("a"));
-        confirms.returned(&id("nobody's"));
-        confirms.launched(Numbered { tag: 4, id: id("a") });
+        confirms.returned(id("a"));
+        confirms.returned(id("nobody's"));
+        confirms.launched(Numbered::new(4, id("a")));
         let expected = vec![(1, Returned), (2, Confirmed), (3, Returned), (4, Confirmed)];
         assert_eq!(settle(&mut confirms, 4, true, true), Ok(expected), "the last came after the word");
+    }
+
+    #[test]
+    fn a_whole_window_that_comes_back_takes_as_long_as_one_that_arrives() {
+        let (mut confirms, asked) = (Confirms::default(), Rc::<Cell<usize>>::default());
+        let many = 65_536;
+        for tag in 1..=many {
+            confirms
+                .launched(Numbered { asked: Rc::clone(&asked), ..Numbered::new(tag, id(&tag.to_string())) });
+        }
+        for tag in 1..=many {
+            confirms.returned(id(&tag.to_string()));
+        }
+        let settled = settle(&mut confirms, 0, true, true).expect("they were sent");
+        assert!(settled.iter().all(|(_, verdict)| *verdict == Verdict::Returned));
+        assert_eq!((settled.len() as u64, asked.get() as u64), (many, many), "each is asked once");
+    }
+
+    #[test]
+    fn what_came_back_is_remembered_no_longer_than_it_means_somebody() {
+        let mut confirms = launched(&["first"]);
+        for tag in 2..1000 {
+            let name = tag.to_string();
+            confirms.launched(Numbered::new(tag, id(&name)));
+            confirms.returned(id(&name));
+            confirms.returned(id(&name));
+            settle(&mut confirms, tag - 1, true, true).expect("it was sent");
+            let Returned { next, order } = &confirms.returned;
+            assert!(next.len() <= 2 && order.len() <= 2, "{next:?} {order:?}");
+        }
+        settle(&mut confirms, 0, true, true).expect("they were sent");
+        confirms.returned(id("nobody's"));
+        assert!(confirms.returned.next.is_empty() && confirms.returned.order.is_empty());
     }
 
     #[test]
@@ -213,13 +293,13 @@ mod tests {
                 match kind {
                     0..3 => {
                         let name = (number % 5).to_string();
-                        confirms.launched(Numbered { tag: next, id: id(&name) });
+                        confirms.launched(Numbered::new(next, id(&name)));
                         model.insert(next, (name, false));
                         next += 1;
                     }
                     3 => {
                         let name = (number % 5).to_string();
-                        confirms.returned(&id(&name));
+                        confirms.returned(id(&name));
                         model.values_mut().filter(|(own, _)| *own == name).for_each(|(_, back)| *back = true);
                     }
                     _ => {

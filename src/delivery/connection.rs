@@ -6,6 +6,7 @@
 
 use std::{
     mem,
+    ops::ControlFlow,
     pin::pin,
     sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Link,
+    Link, Senders,
     dial::ConnectError,
     lock::Candidate,
     publisher::{PublisherError, Signs},
@@ -138,78 +139,96 @@ impl Connector {
     /// Offers a session to the requests until it breaks or the daemon stops.
     async fn keep(&self, mut session: Session, heart: &mut Heart, stop: &CancellationToken) -> End {
         self.show(Link::Up(Arc::clone(&session.senders)));
-        let signs = Arc::clone(&session.signs);
-        let end = {
-            let Session { connection, events, publishers, senders, channels, .. } = &mut session;
-            let mut topology = pin!(self.watch_topology(connection, &signs));
-            let mut lock = pin!(self.lock.compete(connection, &signs, channels, stop));
-            loop {
-                heart.beat();
-                failpoint::reached(Point::ConnectorTurns);
-                tokio::select! {
-                    event = events.next() => match event {
-                        Some(Event::ConnectionBlocked(reason)) => {
-                            warn!(event = "broker_blocked", %reason, "the broker blocks publishing");
-                            self.note(format!("the broker blocks publishing: {reason}"));
-                            signs.blocked.store(true, Ordering::Relaxed);
-                            self.show(Link::Blocked);
-                        }
-                        Some(Event::ConnectionUnblocked) => {
-                            info!("the broker takes messages again");
-                            signs.blocked.store(false, Ordering::Relaxed);
-                            self.show(Link::Up(Arc::clone(senders)));
-                        }
-                        // A channel that closed reports here too; if it was a publisher's, that one ends by itself.
-                        Some(Event::Error(error)) if connection.status().connected() => {
-                            debug!(error = %Chain(&error), "a channel closed");
-                        }
-                        Some(Event::Error(error)) => {
-                            if let Some(others) = self.losses.pass(Instant::now().into_std()) {
-                                warn!(event = "broker_connection_lost", error = %Chain(&error), others, "broker connection lost");
-                            }
-                            self.note(format!("connection lost: {}", Chain(&error)));
-                            break End::Broken;
-                        }
-                        Some(event) => debug!(?event, "broker connection"),
-                        None => break End::Broken,
-                    },
-                    Some(ended) = publishers.join_next() => {
-                        if let Ok(Ended { why, .. }) = &ended {
-                            if let Some(code) = why.channel_close() {
-                                self.metrics.channel_closes.count(code);
-                            }
-                            self.note(format!("a publisher gave up its channel: {}", Chain(why)));
-                            self.tell_end(why);
-                        }
-                        break End::Broken;
-                    }
-                    error = topology.as_mut() => {
-                        warn!(event = "topology_gone", error = %Chain(&error), "the topology is gone");
-                        self.note(format!("the topology is gone: {}", Chain(&error)));
-                        break End::Broken;
-                    }
-                    // It ends when the daemon stops, between two questions to the broker.
-                    () = lock.as_mut() => break End::Stopped,
-                    () = stop.cancelled() => {
-                        // A channel that is just opening keeps the connection from closing politely.
-                        Deadline::after(LOCK_SETTLES_WITHIN).limit(lock.as_mut()).await.ok();
-                        break End::Stopped;
-                    }
-                    () = heart.idle() => {}
-                }
-            }
-        };
+        let end = self.attend(&mut session, heart, stop).await;
         self.show(Link::Down);
         match end {
             // While the broker reads nothing from us, it would not hear a polite word either.
-            End::Stopped if !signs.blocked.load(Ordering::Relaxed) => session.close().await,
+            End::Stopped if !session.signs.blocked.load(Ordering::Relaxed) => session.close().await,
             End::Stopped | End::Broken => session.cut(),
         }
         end
     }
 
+    /// Hears of all that happens to a session, until it breaks or the daemon stops.
+    async fn attend(&self, session: &mut Session, heart: &mut Heart, stop: &CancellationToken) -> End {
+        let Session { connection, events, carrier, senders, channels, signs, .. } = session;
+        let mut topology = pin!(self.watch_topology(connection, signs));
+        let mut lock = pin!(self.lock.compete(connection, signs, channels, stop));
+        loop {
+            heart.beat();
+            failpoint::reached(Point::ConnectorTurns);
+            tokio::select! {
+                event = events.next() => {
+                    if let ControlFlow::Break(end) = self.hear(event, connection, senders, signs) {
+                        return end;
+                    }
+                }
+                Some(ended) = carrier.join_next() => {
+                    if let Ok(Ended { why, .. }) = &ended {
+                        self.tell_end(why);
+                    }
+                    return End::Broken;
+                }
+                error = topology.as_mut() => {
+                    warn!(event = "topology_gone", error = %Chain(&error), "the topology is gone");
+                    self.note(format!("the topology is gone: {}", Chain(&error)));
+                    return End::Broken;
+                }
+                // It ends when the daemon stops, between two questions to the broker.
+                () = lock.as_mut() => return End::Stopped,
+                () = stop.cancelled() => {
+                    // A channel that is just opening keeps the connection from closing politely.
+                    Deadline::after(LOCK_SETTLES_WITHIN).limit(lock.as_mut()).await.ok();
+                    return End::Stopped;
+                }
+                () = heart.idle() => {}
+            }
+        }
+    }
+
+    /// What lapin tells of the connection; nothing more once it has ended.
+    fn hear(
+        &self,
+        event: Option<Event>,
+        connection: &Connection,
+        senders: &Arc<Senders>,
+        signs: &Signs,
+    ) -> ControlFlow<End> {
+        match event {
+            Some(Event::ConnectionBlocked(reason)) => {
+                warn!(event = "broker_blocked", %reason, "the broker blocks publishing");
+                self.note(format!("the broker blocks publishing: {reason}"));
+                signs.blocked.store(true, Ordering::Relaxed);
+                self.show(Link::Blocked);
+            }
+            Some(Event::ConnectionUnblocked) => {
+                info!("the broker takes messages again");
+                signs.blocked.store(false, Ordering::Relaxed);
+                self.show(Link::Up(Arc::clone(senders)));
+            }
+            // A channel that closed reports here too; if it was a publisher's, that one ends by itself.
+            Some(Event::Error(error)) if connection.status().connected() => {
+                debug!(error = %Chain(&error), "a channel closed");
+            }
+            Some(Event::Error(error)) => {
+                if let Some(others) = self.losses.pass(Instant::now().into_std()) {
+                    warn!(event = "broker_connection_lost", error = %Chain(&error), others, "broker connection lost");
+                }
+                self.note(format!("connection lost: {}", Chain(&error)));
+                return ControlFlow::Break(End::Broken);
+            }
+            Some(event) => debug!(?event, "broker connection"),
+            None => return ControlFlow::Break(End::Broken),
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Why a publisher has ended; with it goes the connection.
     fn tell_end(&self, why: &PublisherError) {
+        if let Some(code) = why.channel_close() {
+            self.metrics.channel_closes.count(code);
+        }
+        self.note(format!("a publisher gave up its channel: {}", Chain(why)));
         let Some(others) = self.losses.pass(Instant::now().into_std()) else { return };
         if matches!(why, PublisherError::Panicked) {
             error!(event = "publisher_panicked", others, "a publisher panicked");

@@ -1,13 +1,10 @@
 //! Messages carried to the broker one by one, for people: from a quarantine, or from a file.
 
-use lapin::{
-    Channel, Confirmation, Connection,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
-};
+use lapin::{Channel, Confirmation, Connection, options::BasicPublishOptions};
 
 use super::{
-    dial::{ConnectError, Fuse, first, step},
-    publisher::{amqp_properties, short},
+    amqp::{amqp_properties, short},
+    dial::{ConnectError, Fuse, close, confirming_channel, first, step, timely},
     topology,
 };
 use crate::{
@@ -46,8 +43,7 @@ impl Courier {
     async fn on(connection: Connection, fuse: Fuse, broker: &Broker) -> Result<Self, ConnectError> {
         let desk = Desk::open(&connection, broker).await?;
         let looking = topology::exchange(&desk.channel, &broker.exchange, Topology::Check);
-        let looked = tokio::time::timeout(broker.connect_within, looking).await;
-        looked.map_err(|_| ConnectError::Slow { step: "looking for the exchange" })??;
+        timely(broker.connect_within, "looking for the exchange", looking).await??;
         Ok(Self { connection, fuse, desk })
     }
 
@@ -67,12 +63,8 @@ impl Courier {
     /// [`ConnectError`]; the connection is ended all the same.
     pub async fn close(self) -> Result<(), ConnectError> {
         let Self { connection, fuse, desk } = self;
-        let close = connection.close(200, "done".into());
-        let closed = step(desk.broker.connect_within, "closing the connection", close).await;
-        // Lapin closes a channel when its last handle goes; that would get in the way of the closing above.
-        drop(desk);
-        fuse.blow();
-        closed
+        let within = desk.broker.connect_within;
+        close(connection, desk, fuse, within).await
     }
 }
 
@@ -84,10 +76,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) async fn open(connection: &Connection, broker: &Broker) -> Result<Self, ConnectError> {
-        let within = broker.connect_within;
-        let channel = step(within, "opening a channel", connection.create_channel()).await?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        step(within, "asking for confirms", confirms).await?;
+        let channel = confirming_channel(connection, broker.connect_within).await?;
         Ok(Self { channel, broker: broker.clone() })
     }
 

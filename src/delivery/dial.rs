@@ -3,13 +3,15 @@
 use std::{
     io,
     net::Shutdown,
+    ops::RangeInclusive,
     os::fd::AsFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties,
+    AsyncTcpStream, Channel, Connection, ConnectionProperties,
+    options::ConfirmSelectOptions,
     tcp::{RustlsConnector, RustlsConnectorConfig},
     uri::{AMQPScheme, AMQPUri},
 };
@@ -45,6 +47,12 @@ pub enum ConnectError {
         #[source]
         source: lapin::Error,
     },
+    /// Its frames are too small for the head of a message.
+    #[error("the broker takes frames of {frame_max} bytes; messages need {}", FRAME_BYTES.start())]
+    SmallFrames {
+        /// What was agreed on.
+        frame_max: u32,
+    },
     /// It was there, and ended before anything could be published.
     #[error("the connection was lost")]
     Lost,
@@ -78,13 +86,13 @@ pub(super) async fn dial(
     let (giver, taker) = handover();
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("graphhook {}", env!("CARGO_PKG_VERSION")).into());
-    let (host, port, within, line) = (url.host.clone(), url.port, broker.connect_within, fuse.clone());
+    let (host, port, within, fuse) = (url.host.clone(), url.port, broker.connect_within, fuse.clone());
     // Dialling has its own deadline inside; the one outside is for the broker that accepts and then says nothing.
     let connection = Connection::connector(
         uri,
         Kit::runtime(),
         async move |_, _| {
-            let dialled = tokio::time::timeout(within, socket(&host, port, within, &tls, &line)).await;
+            let dialled = tokio::time::timeout(within, socket(&host, port, within, &tls, &fuse)).await;
             let socket = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             let (wire, end) = Wire::new(socket);
             giver.carry(wire);
@@ -101,14 +109,14 @@ async fn socket(
     port: u16,
     within: Duration,
     tls: &Option<Arc<RustlsConnector>>,
-    line: &Fuse,
+    fuse: &Fuse,
 ) -> io::Result<Box<dyn Socket>> {
     let addresses = tokio::net::lookup_host((host, port)).await?;
     let dialled = client::dial(addresses, within).await;
     let stream =
         dialled.map_err(|last| last.map_or(io::ErrorKind::AddrNotAvailable.into(), |(_, error)| error))?;
     stream.set_nodelay(true)?;
-    line.wire(stream.as_fd().try_clone_to_owned()?.into());
+    fuse.put_on(stream.as_fd().try_clone_to_owned()?.into());
     match tls {
         None => Ok(Box::new(stream)),
         Some(tls) => {
@@ -141,16 +149,59 @@ pub(super) async fn first<T, E: From<ConnectError>>(
     Err(failed)
 }
 
+/// A channel.
+pub(super) async fn channel(connection: &Connection, within: Duration) -> Result<Channel, ConnectError> {
+    step(within, "opening a channel", connection.create_channel()).await
+}
+
+/// A channel in confirm mode.
+pub(super) async fn confirming_channel(
+    connection: &Connection,
+    within: Duration,
+) -> Result<Channel, ConnectError> {
+    let channel = channel(connection, within).await?;
+    step(within, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    Ok(channel)
+}
+
+/// Closes a connection politely, and ends it whatever the broker says to that. What holds its `channels` goes after it: lapin
+/// closes a channel when its last handle goes, and that would get in the way.
+pub(super) async fn close<T>(
+    connection: Connection,
+    channels: T,
+    fuse: Fuse,
+    within: Duration,
+) -> Result<(), ConnectError> {
+    let closed = step(within, "closing the connection", connection.close(200, "done".into())).await;
+    drop(channels);
+    fuse.blow();
+    closed
+}
+
 /// One step of connecting, under its deadline.
 pub(super) async fn step<T>(
     within: Duration,
     step: &'static str,
     work: impl Future<Output = lapin::Result<T>>,
 ) -> Result<T, ConnectError> {
-    match tokio::time::timeout(within, work).await {
-        Ok(done) => done.map_err(|source| ConnectError::Refused { step, source }),
-        Err(_) => Err(ConnectError::Slow { step }),
+    timely(within, step, work).await?.map_err(|source| ConnectError::Refused { step, source })
+}
+
+/// Waits for work of any kind, under its deadline.
+pub(super) async fn timely<T>(
+    within: Duration,
+    step: &'static str,
+    work: impl Future<Output = T>,
+) -> Result<T, ConnectError> {
+    tokio::time::timeout(within, work).await.map_err(|_| ConnectError::Slow { step })
+}
+
+/// The size of frames that was agreed on, if messages fit.
+pub(super) fn frame_max(frame_max: u32) -> Result<u32, ConnectError> {
+    if frame_max < *FRAME_BYTES.start() {
+        return Err(ConnectError::SmallFrames { frame_max });
     }
+    Ok(frame_max)
 }
 
 fn tls(config: &BrokerTls) -> io::Result<RustlsConnector> {
@@ -190,7 +241,7 @@ struct Line {
 
 impl Fuse {
     /// Puts the fuse on a socket; if it has already blown, the socket ends at once.
-    fn wire(&self, socket: std::net::TcpStream) {
+    fn put_on(&self, socket: std::net::TcpStream) {
         let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if line.blown {
             end(&socket);
@@ -214,6 +265,9 @@ fn end(socket: &std::net::TcpStream) {
     }
 }
 
+/// How large the largest frame may be. The head of a message goes out in one, and takes up to 7.7 KiB with its headers of up to
+/// 1 KiB each; and lapin makes buffers for some of the largest.
+pub const FRAME_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
 /// RabbitMQ's own bound by default.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
 /// A hung broker is noticed after two of these. RabbitMQ advises 5 to 20 s.

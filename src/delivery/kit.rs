@@ -1,4 +1,4 @@
-//! The runtime as lapin sees it: tokio's, but that its connections are the near end of a [`Wire`](super::wire::Wire).
+//! The runtime as lapin sees it: tokio's, but that its connections are the far end of a [`Wire`](super::wire::Wire).
 
 use std::{
     io::{self, Read, Write},

@@ -22,7 +22,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::publisher::{Signs, channel_close, short};
+use super::{
+    amqp::{channel_close, short},
+    publisher::Signs,
+};
 use crate::{
     backoff::{Backoff, jittered},
     deadline::Deadline,

@@ -12,8 +12,8 @@ use lapin::{
 use uuid::Uuid;
 
 use super::{
-    dial::{ConnectError, step},
-    publisher::short,
+    amqp::short,
+    dial::{ConnectError, channel, step},
     session::Session,
 };
 use crate::{
@@ -75,7 +75,7 @@ async fn rights(connection: &Connection, broker: &Broker) -> Result<bool, Connec
 /// give it to queues only at the commit.
 async fn try_publishing(connection: &Connection, broker: &Broker) -> Result<(), ConnectError> {
     let within = broker.connect_within;
-    let channel = step(within, "opening a channel", connection.create_channel()).await?;
+    let channel = channel(connection, within).await?;
     let trial = async {
         channel.tx_select().await?;
         let (exchange, key) = (short(&broker.exchange), ShortString::from(TRIAL));
@@ -89,7 +89,7 @@ async fn try_publishing(connection: &Connection, broker: &Broker) -> Result<(), 
 
 /// Whether a queue of any name can be declared: one that is ours alone, has no messages, and is gone at once.
 async fn declares_anything(connection: &Connection, within: Duration) -> Result<bool, ConnectError> {
-    let channel = step(within, "opening a channel", connection.create_channel()).await?;
+    let channel = channel(connection, within).await?;
     let name = format!("{TRIAL}-{}", Uuid::now_v7());
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };

@@ -5,20 +5,12 @@
 //! [`confirms`](super::confirms).
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
 use bytes::BytesMut;
-use lapin::{
-    BasicProperties, Channel, ErrorKind,
-    protocol::{AMQPErrorKind, AMQPSoftError},
-    types::{AMQPValue, FieldTable, ShortString},
-};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::Instant,
@@ -27,16 +19,18 @@ use tracing::debug;
 
 use super::{
     Cause, Fate,
+    amqp::reason,
     confirms::{Confirms, Message, NeverSent, Verdict},
+    replay,
     room::Taken,
     wire::{
-        Lost, Station,
-        frame::{Closed, Confirmed, Frame, Garbled, Said, Stamp},
+        Lost,
+        frame::{Closed, Confirmed, Framer, Garbled, Said},
     },
 };
 use crate::{
     config::Broker,
-    envelope::{Envelope, properties},
+    envelope::Envelope,
     metrics::{ChannelClose, Metrics, Publish},
     notification::id::MessageId,
 };
@@ -70,7 +64,7 @@ impl PublisherError {
     /// The broker's reason, if it closed the channel and not the connection.
     pub(super) fn channel_close(&self) -> Option<ChannelClose> {
         match self {
-            Self::Closed(closed) => Some(reason(closed)),
+            Self::Closed(closed) => Some(reason(closed.code)),
             Self::Unconfirmed | Self::NeverSent(_) | Self::Garbled(_) | Self::Lost(_) | Self::Panicked => {
                 None
             }
@@ -89,8 +83,8 @@ pub(super) struct Signs {
 
 /// Publishes on one channel.
 pub(super) struct Publisher {
-    channel: u16,
-    stamp: Stamp,
+    pub(super) channel: u16,
+    framer: Framer,
     confirm_within: Duration,
     metrics: Arc<Metrics>,
     signs: Arc<Signs>,
@@ -115,17 +109,17 @@ impl Message for Flight {
 impl Publisher {
     /// A publisher on this channel, which must be in confirm mode and fresh, and the way to it.
     pub(super) fn new(
-        channel: &Channel,
+        channel: u16,
         frame_max: u32,
         broker: &Broker,
         metrics: Arc<Metrics>,
         signs: Arc<Signs>,
     ) -> (mpsc::Sender<Parcel>, Self) {
-        // As wide as the room that requests share, and as the window of the replay: neither finds it full.
-        let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(REPLAYED_MAX));
+        // As wide as the room that requests share, and as what the replay has in flight: neither finds it full.
+        let (way, parcels) = mpsc::channel(broker.in_flight_messages.max(replay::IN_FLIGHT_MAX));
         let publisher = Self {
-            channel: channel.id(),
-            stamp: Stamp::new(channel.id(), &broker.exchange, frame_max),
+            channel,
+            framer: Framer::new(channel, &broker.exchange, frame_max),
             confirm_within: broker.confirm_within,
             metrics,
             signs,
@@ -137,18 +131,18 @@ impl Publisher {
     }
 
     /// Whether nobody can reach it any more, and nothing is in flight.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         !self.is_open && self.confirms.len() == 0
     }
 
     /// Writes what has come in, up to a bound.
-    fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut) {
+    pub(super) fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut) {
         let until = into.len() + WRITTEN_BYTES;
         let mut published = None;
         while self.is_open && into.len() < until {
             match self.parcels.poll_recv(context) {
                 Poll::Ready(Some(parcel)) => {
-                    self.stamp.put(&parcel.envelope, into);
+                    self.framer.put(&parcel.envelope, into);
                     let published = *published.get_or_insert_with(Instant::now);
                     self.confirms.launched(Flight { parcel, published });
                     self.metrics.publishes_in_flight.inc();
@@ -159,19 +153,16 @@ impl Publisher {
         }
     }
 
-    fn hear(&mut self, said: Said, now: &mut Now) -> Result<(), PublisherError> {
+    pub(super) fn hear(&mut self, said: Said, now: &mut Now) -> Result<(), PublisherError> {
         match said {
             Said::Ack(confirmed) => self.settle(confirmed, true, now),
             Said::Nack(confirmed) => self.settle(confirmed, false, now),
             Said::Returned(id) => {
-                self.confirms.returned(&id);
+                self.confirms.returned(id);
                 Ok(())
             }
             Said::Closed(closed) => {
-                let in_flight = self.confirms.len();
-                self.metrics.publishes_in_flight.dec_by(in_flight as i64);
-                self.metrics.publishes.count_many(Publish::Closed, in_flight);
-                if let Some(flight) = self.confirms.give_up()
+                if let Some(flight) = self.lose()
                     && is_about_the_message(&closed)
                 {
                     // Alone on its channel, it cannot have been another one.
@@ -179,7 +170,7 @@ impl Publisher {
                 }
                 Err(PublisherError::Closed(closed))
             }
-            Said::Else | Said::Nothing => Ok(()),
+            Said::ForLapin | Said::ForNobody => Ok(()),
         }
     }
 
@@ -189,8 +180,16 @@ impl Publisher {
         Ok(confirms.settle(confirmed, is_ack, tell)?)
     }
 
+    /// Counts what is in flight as lost with the channel, and says which it is if there was only one.
+    fn lose(&mut self) -> Option<Flight> {
+        let in_flight = self.confirms.len();
+        self.metrics.publishes_in_flight.dec_by(in_flight as i64);
+        self.metrics.publishes.count_many(Publish::Closed, in_flight);
+        self.confirms.give_up()
+    }
+
     /// Since when its oldest message waits for a confirm.
-    fn waits_since(&self) -> Option<Instant> {
+    pub(super) fn waits_since(&self) -> Option<Instant> {
         self.confirms.oldest().map(|flight| flight.published)
     }
 }
@@ -198,19 +197,22 @@ impl Publisher {
 impl Drop for Publisher {
     /// However a publisher ends, what it still had counts as lost with its channel.
     fn drop(&mut self) {
-        let in_flight = self.confirms.len();
-        self.metrics.publishes_in_flight.dec_by(in_flight as i64);
-        self.metrics.publishes.count_many(Publish::Closed, in_flight + self.parcels.len());
+        drop(self.lose());
+        self.metrics.publishes.count_many(Publish::Closed, self.parcels.len());
     }
 }
 
 /// The moment at which a group of confirms is read, looked up once.
-struct Now {
+pub(super) struct Now {
     monotonic: Instant,
     system: SystemTime,
 }
 
 impl Now {
+    pub(super) fn look_up() -> Self {
+        Self { monotonic: Instant::now(), system: SystemTime::now() }
+    }
+
     fn tell(
         &self,
         flight: Flight,
@@ -245,132 +247,14 @@ impl Now {
     }
 }
 
-/// All publishers of a connection.
-pub(super) struct Crew {
-    publishers: Vec<Publisher>,
-    signs: Arc<Signs>,
-    /// Before this nobody waits too long: the broker has blocked us until then.
-    blocked_until: Option<Instant>,
-    now: Option<Now>,
-}
-
-impl Crew {
-    pub(super) fn new(publishers: Vec<Publisher>, signs: Arc<Signs>) -> Self {
-        Self { publishers, signs, blocked_until: None, now: None }
-    }
-
-    /// Whether nobody can reach them any more, and nothing is in flight.
-    pub(super) fn is_done(&self) -> bool {
-        self.publishers.iter().all(Publisher::is_done)
-    }
-
-    /// Whether a confirm has been waited for in vain. This is far behind every request's deadline: a confirm that is
-    /// missing keeps its message's place, so it costs the connection.
-    ///
-    /// A broker that blocks us reads nothing, however long that takes, and has said so.
-    pub(super) fn look(&mut self) -> Result<(), PublisherError> {
-        let now = Instant::now();
-        if self.signs.blocked.load(Ordering::Relaxed) {
-            self.blocked_until = Some(now);
-        }
-        let oldest = self.publishers.iter().filter_map(Publisher::waits_since).min();
-        match oldest.max(self.blocked_until.filter(|_| oldest.is_some())) {
-            Some(since) if now > since + GIVE_UP => Err(PublisherError::Unconfirmed),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-impl Station for Crew {
-    type Error = PublisherError;
-
-    fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut) {
-        self.publishers.iter_mut().for_each(|publisher| publisher.fill(context, into));
-        self.now = None;
-    }
-
-    fn hear(&mut self, frame: Frame<'_>) -> Result<bool, PublisherError> {
-        let Some(publisher) = self.publishers.iter_mut().find(|publisher| publisher.channel == frame.channel)
-        else {
-            return Ok(false);
-        };
-        let said = frame.read()?;
-        let is_ours = said != Said::Else;
-        let now =
-            self.now.get_or_insert_with(|| Now { monotonic: Instant::now(), system: SystemTime::now() });
-        publisher.hear(said, now)?;
-        Ok(is_ours)
-    }
-}
-
-/// The broker's reason for closing a channel.
-fn reason(closed: &Closed) -> ChannelClose {
-    match closed.code {
-        311 => ChannelClose::ContentTooLarge,
-        313 => ChannelClose::NoConsumers,
-        403 => ChannelClose::AccessRefused,
-        404 => ChannelClose::NotFound,
-        405 => ChannelClose::ResourceLocked,
-        406 => ChannelClose::PreconditionFailed,
-        _ => ChannelClose::Other,
-    }
-}
-
 /// Whether the broker may have closed the channel over the message: it was too large, or not allowed.
 fn is_about_the_message(closed: &Closed) -> bool {
-    matches!(reason(closed), ChannelClose::ContentTooLarge | ChannelClose::PreconditionFailed)
-}
-
-/// The broker's reason, if it closed a channel and not the connection.
-pub(super) fn channel_close(error: &lapin::Error) -> Option<ChannelClose> {
-    if let ErrorKind::ProtocolError(error) = error.kind() {
-        return match error.kind() {
-            AMQPErrorKind::Soft(soft) => Some(soft_error(soft)),
-            AMQPErrorKind::Hard(_) => None,
-        };
-    }
-    // It was closed while nothing was in flight, and the reason is no longer at hand.
-    matches!(error.kind(), ErrorKind::InvalidChannelState(..)).then_some(ChannelClose::Other)
-}
-
-fn soft_error(error: &AMQPSoftError) -> ChannelClose {
-    match error {
-        AMQPSoftError::CONTENTTOOLARGE => ChannelClose::ContentTooLarge,
-        AMQPSoftError::NOCONSUMERS => ChannelClose::NoConsumers,
-        AMQPSoftError::ACCESSREFUSED => ChannelClose::AccessRefused,
-        AMQPSoftError::NOTFOUND => ChannelClose::NotFound,
-        AMQPSoftError::RESOURCELOCKED => ChannelClose::ResourceLocked,
-        AMQPSoftError::PRECONDITIONFAILED => ChannelClose::PreconditionFailed,
-        AMQPSoftError::NOROUTE => ChannelClose::Other,
-    }
-}
-
-/// The properties of a message in lapin's types.
-pub(crate) fn amqp_properties(envelope: &Envelope) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    for (name, value) in &envelope.properties.headers {
-        headers.insert((**name).into(), AMQPValue::LongString(value.as_str().into()));
-    }
-    BasicProperties::default()
-        .with_content_type(properties::CONTENT_TYPE.into())
-        .with_delivery_mode(properties::DELIVERY_MODE)
-        .with_message_id(short(envelope.message_id.as_str()))
-        .with_timestamp(envelope.properties.timestamp)
-        .with_type(envelope.properties.kind.as_str().into())
-        .with_app_id(properties::APP_ID.into())
-        .with_headers(headers)
-}
-
-/// Lapin panics on short strings over 255 bytes; our types hold no longer ones.
-pub(super) fn short(text: &str) -> ShortString {
-    ShortString::try_new(text).expect("message ids, routing keys and names are at most 255 bytes long")
+    matches!(reason(closed.code), ChannelClose::ContentTooLarge | ChannelClose::PreconditionFailed)
 }
 
 /// Bytes that one publisher writes before others have their turn, and the socket.
 const WRITTEN_BYTES: usize = 256 << 10;
-/// The window of the replay, and a batch on top.
-const REPLAYED_MAX: usize = 1024;
 /// After this long a confirm will not come: the session is given up with all that is in flight. It happens: a
 /// quorum queue of a broker that was killed may take messages and never confirm them (seen on RabbitMQ 3.10).
 /// RabbitMQ advises to wait no less than a heartbeat.
-const GIVE_UP: Duration = Duration::from_secs(10);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
 use super::{
-    publisher::{amqp_properties, short},
+    amqp::{amqp_properties, short},
     room::{Room, Taken},
 };
 use crate::{

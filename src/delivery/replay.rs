@@ -222,6 +222,8 @@ fn batches(
     })
 }
 
+/// In flight at most: a batch is taken while there is any room in the window.
+pub(super) const IN_FLIGHT_MAX: usize = WINDOW.items + TAKEN.items;
 /// In flight at once. More would only add to the time that fresh messages take.
 const WINDOW: Limit = Limit { items: 512, bytes: 8 << 20 };
 /// Taken out of the spool at once.

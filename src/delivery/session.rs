@@ -6,7 +6,7 @@ use futures_util::{
     FutureExt,
     stream::{BoxStream, StreamExt},
 };
-use lapin::{Channel, Connection, Event, options::ConfirmSelectOptions};
+use lapin::{Channel, Connection, Event};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinSet, coop::unconstrained},
@@ -15,11 +15,13 @@ use tracing::{info, warn};
 
 use super::{
     Senders,
-    dial::{ConnectError, Fuse, dial, step},
-    publisher::{Crew, Publisher, PublisherError, Signs, short},
+    amqp::short,
+    crew::Crew,
+    dial::{ConnectError, Fuse, channel, confirming_channel, dial, frame_max, timely},
+    publisher::{Parcel, Publisher, PublisherError, Signs},
     quarantine,
-    topology::{establish, establish_quarantine, quarantine_name},
-    wire::{Carried, Wire},
+    topology::{TopologyError, establish, establish_quarantine, quarantine_name},
+    wire::{Carried, Taker, Wire},
 };
 use crate::{
     config::{Broker, BrokerUrl},
@@ -36,8 +38,8 @@ pub(super) struct Session {
     fuse: Fuse,
     pub(super) events: BoxStream<'static, Event>,
     pub(super) senders: Arc<Senders>,
-    /// One task, which carries the wire with all publishers on it.
-    pub(super) publishers: JoinSet<Ended>,
+    /// The task that carries the wire with all publishers on it.
+    pub(super) carrier: JoinSet<Ended>,
     /// Told when nobody can reach the publishers any more, and nothing is in flight.
     settled: oneshot::Receiver<()>,
     quarantine: JoinSet<()>,
@@ -57,56 +59,52 @@ impl Session {
         metrics: Arc<Metrics>,
         hearts: &Hearts,
     ) -> Result<Self, ConnectError> {
-        let within = broker.connect_within;
         let fuse = Fuse::default();
-        let opened = async {
-            let (connection, taker) = dial(url, broker, &fuse).await?;
-            let events = connection.events_listener().boxed();
-            topology(&connection, broker, &metrics).await?;
-            let signs = Arc::<Signs>::default();
-            let mut channels = Vec::with_capacity(broker.channels + 2);
-            let (mut crew, mut ways) = (Vec::with_capacity(broker.channels + 1), Vec::new());
-            let frame_max = connection.configuration().frame_max();
-            // One more for the replay.
-            for _ in 0..=broker.channels {
-                let channel = confirming_channel(&connection, within).await?;
-                let (metrics, signs) = (Arc::clone(&metrics), Arc::clone(&signs));
-                let (way, publisher) = Publisher::new(&channel, frame_max, broker, metrics, signs);
-                channels.push(channel);
-                crew.push(publisher);
-                ways.push(way);
-            }
-            let wire = taker.take().await.ok_or(ConnectError::Lost)?;
-            let heart = hearts.heart(Part::Publisher);
-            let (done, settled) = oneshot::channel();
-            let mut publishers = JoinSet::new();
-            // Out of budget, tokio's channels and sockets would say that there is nothing although there is.
-            let crew = Crew::new(crew, Arc::clone(&signs));
-            publishers.spawn(unconstrained(publish(wire, crew, heart, done)));
-            let (way, quarantine) =
-                open_quarantine(&connection, broker, Arc::clone(&metrics), &mut channels).await;
-            let has_quarantine = way.is_some();
-            let replay = ways.pop().expect("there is always one");
-            let senders = Arc::new(Senders { publishers: ways, replay, quarantine: way });
-            Ok(Self {
-                connection,
-                fuse: fuse.clone(),
-                events,
-                senders,
-                publishers,
-                settled,
-                quarantine,
-                signs,
-                channels,
-                has_quarantine,
-            })
-        };
-        opened.await.inspect_err(|_| fuse.blow())
+        let opened = Self::on(fuse.clone(), url, broker, metrics, hearts).await;
+        opened.inspect_err(|_| fuse.blow())
+    }
+
+    async fn on(
+        fuse: Fuse,
+        url: &BrokerUrl,
+        broker: &Broker,
+        metrics: Arc<Metrics>,
+        hearts: &Hearts,
+    ) -> Result<Self, ConnectError> {
+        let (connection, taker) = dial(url, broker, &fuse).await?;
+        let events = connection.events_listener().boxed();
+        let frame_max = frame_max(connection.configuration().frame_max())?;
+        topology(&connection, broker, &metrics).await?;
+        let signs = Arc::<Signs>::default();
+        let Opened { crew, mut ways, mut channels } =
+            open_publishers(&connection, frame_max, broker, &metrics, &signs).await?;
+        let wire = take(taker, broker.connect_within).await?;
+        let heart = hearts.heart(Part::Publisher);
+        let (done, settled) = oneshot::channel();
+        let mut carrier = JoinSet::new();
+        // Out of budget, tokio's channels and sockets would say that there is nothing although there is.
+        carrier.spawn(unconstrained(publish(wire, crew, heart, done)));
+        let (way, quarantine) = open_quarantine(&connection, broker, metrics, &mut channels).await;
+        let has_quarantine = way.is_some();
+        let replay = ways.pop().expect("there is always one");
+        let senders = Arc::new(Senders { publishers: ways, replay, quarantine: way });
+        Ok(Self {
+            connection,
+            fuse,
+            events,
+            senders,
+            carrier,
+            settled,
+            quarantine,
+            signs,
+            channels,
+            has_quarantine,
+        })
     }
 
     /// Waits for what is in flight, then closes politely. The daemon's stop bounds the waiting.
     pub(super) async fn close(self) {
-        let Self { connection, fuse, senders, publishers, settled, mut quarantine, channels, .. } = self;
+        let Self { connection, fuse, senders, carrier, settled, mut quarantine, channels, .. } = self;
         drop(senders);
         // It is told nothing more when they are gone.
         settled.await.ok();
@@ -119,7 +117,7 @@ impl Session {
             }
             Err(_) => warn!(event = "broker_close_late", "the broker did not close the connection in time"),
         }
-        drop((channels, publishers));
+        drop((channels, carrier));
         fuse.blow();
     }
 
@@ -192,28 +190,50 @@ pub(super) async fn topology(
     broker: &Broker,
     metrics: &Metrics,
 ) -> Result<(), ConnectError> {
-    let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
-    match tokio::time::timeout(broker.connect_within, establish(&channel, broker)).await {
-        Ok(Ok(())) => {
-            metrics.topology_ok.set(1);
-            Ok(())
-        }
-        Ok(Err(error)) => {
-            // A connection that broke says nothing of what lies behind it.
-            if let Some(code) = error.channel_close() {
-                metrics.channel_closes.count(code);
-                metrics.topology_ok.set(0);
-            }
-            Err(error.into())
-        }
-        Err(_) => Err(ConnectError::Slow { step: "the topology" }),
+    let channel = channel(connection, broker.connect_within).await?;
+    let established = timely(broker.connect_within, "the topology", establish(&channel, broker)).await?;
+    // A connection that broke says nothing of what lies behind it.
+    if let Err(Some(code)) = established.as_ref().map_err(TopologyError::channel_close) {
+        metrics.channel_closes.count(code);
+        metrics.topology_ok.set(0);
     }
+    established?;
+    metrics.topology_ok.set(1);
+    Ok(())
 }
 
-async fn confirming_channel(connection: &Connection, within: Duration) -> Result<Channel, ConnectError> {
-    let channel = step(within, "opening a channel", connection.create_channel()).await?;
-    step(within, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
-    Ok(channel)
+/// All publishers of a connection, and what leads to them.
+struct Opened {
+    crew: Crew,
+    /// The last one is the replay's.
+    ways: Vec<mpsc::Sender<Parcel>>,
+    channels: Vec<Channel>,
+}
+
+/// Opens a channel for each publisher.
+async fn open_publishers(
+    connection: &Connection,
+    frame_max: u32,
+    broker: &Broker,
+    metrics: &Arc<Metrics>,
+    signs: &Arc<Signs>,
+) -> Result<Opened, ConnectError> {
+    let (mut publishers, mut ways, mut channels) = (Vec::new(), Vec::new(), Vec::new());
+    // One more for the replay.
+    for _ in 0..=broker.channels {
+        let channel = confirming_channel(connection, broker.connect_within).await?;
+        let (metrics, signs) = (Arc::clone(metrics), Arc::clone(signs));
+        let (way, publisher) = Publisher::new(channel.id(), frame_max, broker, metrics, signs);
+        publishers.push(publisher);
+        ways.push(way);
+        channels.push(channel);
+    }
+    Ok(Opened { crew: Crew::new(publishers, Arc::clone(signs)), ways, channels })
+}
+
+/// The connection's wire, from whoever has carried it so far.
+async fn take(taker: Taker, within: Duration) -> Result<Wire, ConnectError> {
+    timely(within, "taking the wire over", taker.take()).await?.ok_or(ConnectError::Lost)
 }
 
 /// The quarantine never keeps the road closed: without its exchange, refused items are only counted.
@@ -228,12 +248,12 @@ async fn open_quarantine(
         return (None, tasks);
     }
     let opened = async {
-        let channel = step(broker.connect_within, "opening a channel", connection.create_channel()).await?;
+        let channel = channel(connection, broker.connect_within).await?;
         establish_quarantine(&channel, broker).await?;
         Ok::<_, ConnectError>(channel)
     };
-    let opened = tokio::time::timeout(broker.connect_within, opened).await;
-    match opened.unwrap_or(Err(ConnectError::Slow { step: "the quarantine's topology" })) {
+    let opened = timely(broker.connect_within, "the quarantine's topology", opened).await;
+    match opened.flatten() {
         Ok(channel) => {
             channels.push(channel.clone());
             let (way, parcels) = quarantine::way();
@@ -253,3 +273,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LAPIN_TELLS_WITHIN: Duration = Duration::from_secs(1);
 /// Time for the close handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::wire::handover;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wire_that_nobody_hands_over_is_not_waited_for_for_ever() {
+        let (_giver, taker) = handover();
+        let taken = take(taker, Duration::from_secs(5)).await;
+        assert!(matches!(taken, Err(ConnectError::Slow { .. })));
+    }
+}

@@ -25,8 +25,8 @@ use lapin::{
 
 use self::tie::Tie;
 use super::{
-    dial::{ConnectError, Fuse, first, step},
-    publisher::channel_close,
+    amqp::channel_close,
+    dial::{ConnectError, Fuse, channel, close, first, step, timely},
 };
 use crate::{config::Broker, metrics::ChannelClose};
 
@@ -86,7 +86,12 @@ impl TapError {
         match self {
             Self::Connect(ConnectError::Slow { .. } | ConnectError::Refused { .. } | ConnectError::Lost)
             | Self::Ended => true,
-            Self::Connect(ConnectError::Topology(_) | ConnectError::Tls(_) | ConnectError::Url)
+            Self::Connect(
+                ConnectError::SmallFrames { .. }
+                | ConnectError::Topology(_)
+                | ConnectError::Tls(_)
+                | ConnectError::Url,
+            )
             | Self::Missing { .. }
             | Self::Forbidden { .. }
             | Self::Name => false,
@@ -187,14 +192,14 @@ impl Tap {
         messages: u16,
     ) -> Result<Self, TapError> {
         let within = broker.connect_within;
-        let channel = step(within, "opening a channel", connection.create_channel()).await?;
+        let channel = channel(&connection, within).await?;
         let source = match place {
             Place::Exchange { name, keys } => {
                 let keeper = keeper(broker, place);
                 let passing = own::passing(&channel, name, keys, messages, keeper);
-                timely(broker, "declaring a queue of our own", passing).await?
+                timely(within, "declaring a queue of our own", passing).await??
             }
-            Place::Queue(name) => timely(broker, "looking for the queue", standing(&channel, name)).await?,
+            Place::Queue(name) => timely(within, "looking for the queue", standing(&channel, name)).await??,
         };
         Ok(Self { connection, fuse, channel, source, broker: broker.clone() })
     }
@@ -221,7 +226,7 @@ impl Tap {
                     tokio::select! {
                         biased;
                         () = tie.is_due() => {
-                            timely(&self.broker, "looking after our queue", tie.fasten(&self.channel)).await?;
+                            timely(within, "looking after our queue", tie.fasten(&self.channel)).await??;
                         }
                         next = consumer.next() => break next.ok_or(TapError::Ended)?,
                     }
@@ -267,12 +272,7 @@ impl Tap {
     /// [`TapError`]; the connection is ended all the same.
     pub async fn close(self) -> Result<(), TapError> {
         let Self { connection, fuse, channel, source, broker } = self;
-        let close = connection.close(200, "done".into());
-        let closed = step(broker.connect_within, "closing the connection", close).await;
-        // Lapin closes a channel when its last handle goes; that would get in the way of the closing above.
-        drop((channel, source));
-        fuse.blow();
-        Ok(closed?)
+        Ok(close(connection, (channel, source), fuse, broker.connect_within).await?)
     }
 }
 
@@ -282,15 +282,6 @@ pub fn keeper<'a>(broker: &'a Broker, place: &Place) -> Option<&'a str> {
         Place::Exchange { name, .. } if *name == broker.exchange => broker.queue.as_deref(),
         Place::Exchange { .. } | Place::Queue(_) => None,
     }
-}
-
-async fn timely<T>(
-    broker: &Broker,
-    step: &'static str,
-    work: impl Future<Output = Result<T, TapError>>,
-) -> Result<T, TapError> {
-    let done = tokio::time::timeout(broker.connect_within, work).await;
-    done.unwrap_or(Err(ConnectError::Slow { step }.into()))
 }
 
 async fn standing(channel: &Channel, queue: &str) -> Result<Source, TapError> {
@@ -319,7 +310,7 @@ fn refused(what: &'static str, name: &str) -> impl FnOnce(lapin::Error) -> TapEr
     }
 }
 
-fn seen(message: Delivery) -> Seen {
+pub(super) fn seen(message: Delivery) -> Seen {
     let properties = &message.properties;
     let text = |value: &Option<ShortString>| value.as_ref().map(ToString::to_string);
     let headers = properties.headers().iter().flat_map(|headers| headers.inner());

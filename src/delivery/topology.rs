@@ -6,7 +6,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use super::publisher::{channel_close, short};
+use super::amqp::{channel_close, short};
 use crate::{
     config::{Broker, QueueType, Topology},
     metrics::ChannelClose,

@@ -72,8 +72,20 @@ pub(super) trait Station {
     /// Writes the frames that it wants to send, up to a bound of its own; wakes the task when there is more.
     fn fill(&mut self, context: &mut Context<'_>, into: &mut BytesMut);
 
-    /// Hears a frame; returns whether lapin need not hear it.
-    fn hear(&mut self, frame: Frame<'_>) -> Result<bool, Self::Error>;
+    /// More has been read just now, and is heard next.
+    fn listen(&mut self);
+
+    /// Hears a frame, and says for whom it is.
+    fn hear(&mut self, frame: Frame<'_>) -> Result<Whose, Self::Error>;
+}
+
+/// For whom a frame is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Whose {
+    /// The station's, which has heard it.
+    Stations,
+    /// For lapin to hear.
+    Lapins,
 }
 
 impl fmt::Debug for Wire {
@@ -158,7 +170,7 @@ impl Wire {
             has_moved |= self.take_from_lapin(context).map_err(Carried::Lost)?;
             station.fill(context, &mut self.outgoing);
         }
-        if self.is_time_to_write(context) {
+        if !self.hold_back(context) {
             has_moved |= self.write(context).map_err(Carried::Lost)?;
         }
         if self.upward.len() < UPWARD_BYTES {
@@ -197,18 +209,16 @@ impl Wire {
         Ok(true)
     }
 
-    /// Whether those who are ready to add something have had the time to do so. Requests come together, and so do confirms that
-    /// let their senders send the next ones: what is written together costs the broker a quarter less (docs/performance.md).
-    fn is_time_to_write(&mut self, context: &mut Context<'_>) -> bool {
+    /// Waits a turn before it writes, so that those who are ready to add something have the time to do so; says whether it does.
+    /// Requests come together, and so do confirms that let their senders send the next ones: what is written together costs the
+    /// broker a quarter less (docs/performance.md).
+    fn hold_back(&mut self, context: &mut Context<'_>) -> bool {
         if self.outgoing.is_empty() {
-            return true;
+            return false;
         }
         self.has_waited = !self.has_waited;
-        if self.has_waited {
-            // Wakes this task when whatever is ready by now has had its turn.
-            return pin!(yield_now()).poll(context).is_ready();
-        }
-        true
+        // Wakes this task when whatever is ready by now has had its turn.
+        self.has_waited && pin!(yield_now()).poll(context).is_pending()
     }
 
     fn write(&mut self, context: &mut Context<'_>) -> Result<bool, Lost> {
@@ -242,13 +252,13 @@ impl Wire {
     /// Shows the station whole frames; what it does not want is for lapin.
     fn hear<S: Station>(&mut self, station: &mut S) -> Result<(), S::Error> {
         let mut has_kept = false;
+        station.listen();
         while !self.is_garbled {
             match Frame::first(&self.incoming) {
                 Ok(Some(frame)) => {
-                    if station.hear(frame)? {
-                        has_kept = true;
-                    } else {
-                        self.upward.extend_from_slice(frame.bytes);
+                    match station.hear(frame)? {
+                        Whose::Stations => has_kept = true,
+                        Whose::Lapins => self.upward.extend_from_slice(frame.bytes),
                     }
                     let length = frame.bytes.len();
                     self.incoming.advance(length);
@@ -290,8 +300,10 @@ impl Station for Nobody {
 
     fn fill(&mut self, _: &mut Context<'_>, _: &mut BytesMut) {}
 
-    fn hear(&mut self, _: Frame<'_>) -> Result<bool, Self::Error> {
-        Ok(false)
+    fn listen(&mut self) {}
+
+    fn hear(&mut self, _: Frame<'_>) -> Result<Whose, Self::Error> {
+        Ok(Whose::Lapins)
     }
 }
 

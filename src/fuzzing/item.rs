@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     config::ClientStatePolicy,
-    delivery::quarantine::{
-        reconsider::{Judges, reconsider},
-        visit::Kept,
+    delivery::{
+        quarantine::reconsider::{Judges, reconsider},
+        tap::Seen,
     },
     envelope::{Router, routing::Template},
     notification::{Batch, DEPTH_MAX, mask::masked},
@@ -44,7 +44,7 @@ fn check_neighbours(text: &str) {
 
 /// What is released is the whole of what was kept: one object that says the secret.
 fn check_release(text: &str, is_one: bool) {
-    let kept = Kept { body: text.to_owned().into(), ..Kept::default() };
+    let kept = Seen { body: text.to_owned().into(), ..Seen::default() };
     let router = Router::new(Template::default(), ClientStatePolicy::Keep);
     if let Ok(envelope) = reconsider(
         &kept,

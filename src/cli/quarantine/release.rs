@@ -13,9 +13,10 @@ use crate::{
     config::Environment,
     delivery::{
         ConnectError,
+        courier::Handed,
         quarantine::{
             reconsider::{Judges, reconsider},
-            visit::{Release, Visit},
+            visit::Visit,
         },
     },
     envelope::Router,
@@ -109,14 +110,14 @@ async fn work(
     counted: &mut Counted,
 ) -> Result<(), ConnectError> {
     for _ in 0..many {
-        let Some(kept) = visit.next().await? else { break };
+        let Some((tag, kept)) = visit.next().await? else { break };
         match reconsider(&kept, judges) {
             Err(reason) => counted.refuse(reason),
             Ok(_) if dry_run => counted.genuine += 1,
-            Ok(envelope) => match visit.release(&kept, &envelope).await? {
-                Release::Released => counted.genuine += 1,
-                Release::Returned => counted.returned += 1,
-                Release::Nacked => counted.nacked += 1,
+            Ok(envelope) => match visit.release(tag, &envelope).await? {
+                Handed::Confirmed => counted.genuine += 1,
+                Handed::Returned => counted.returned += 1,
+                Handed::Nacked => counted.nacked += 1,
             },
         }
     }

@@ -9,7 +9,11 @@ use super::{
     },
     NAME_BYTES_MAX, Resolver,
 };
-use crate::{envelope::routing::Template, secret::Secret};
+use crate::{
+    delivery::{FRAME_BYTES, QUARANTINE_SUFFIX},
+    envelope::routing::Template,
+    secret::Secret,
+};
 
 /// The broker at a URL that was named without a configuration, at `origin`; everything else about it is as by default.
 ///
@@ -49,7 +53,7 @@ impl Resolver<'_> {
         if urls.is_empty() {
             self.problem("broker.urls", "name at least one, such as \"amqp://user:password@host:5672/%2f\"");
         }
-        let exchange_bytes_max = NAME_BYTES_MAX - crate::delivery::QUARANTINE_SUFFIX.len();
+        let exchange_bytes_max = NAME_BYTES_MAX - QUARANTINE_SUFFIX.len();
         self.broker_name("broker.exchange", &raw.exchange, 1, exchange_bytes_max);
         self.broker_name("broker.queue", &raw.queue, 0, NAME_BYTES_MAX);
         let routing_key = Template::parse(&raw.routing_key).unwrap_or_else(|error| {
@@ -141,7 +145,12 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
     for (name, value) in url.query_pairs() {
         let known = match &*name {
             "heartbeat" | "channel_max" => value.parse::<u16>().is_ok(),
-            "frame_max" => value.parse::<u32>().is_ok(),
+            // "No limit" (0) is outside, too: a broker without one would have lapin make a buffer for the largest frame there is.
+            "frame_max" if !value.parse().is_ok_and(|bytes| FRAME_BYTES.contains(&bytes)) => {
+                let (least, most) = FRAME_BYTES.into_inner();
+                return Err(format!("frame_max is {least} to {most} bytes"));
+            }
+            "frame_max" => true,
             "auth_mechanism" => matches!(&*value, "plain" | "external" | "amqplain"),
             _ => false,
         };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::visit::Kept;
 use crate::{
+    delivery::tap::Seen,
     envelope::{
         Envelope, Router,
         properties::{Arrival, REASON, RECEIVED_AT, REQUEST_ID},
@@ -32,7 +32,7 @@ pub struct Judges {
 /// # Errors
 ///
 /// The [`Reason`] why it is still refused.
-pub fn reconsider(kept: &Kept, judges: &Judges) -> Result<Envelope, Reason> {
+pub fn reconsider(kept: &Seen, judges: &Judges) -> Result<Envelope, Reason> {
     let Judges { verifier, rich, router } = judges;
     // The same door as for everybody else: a POST of one item.
     let body = Bytes::from([b"{\"value\":[", &kept.body[..], b"]}"].concat());
@@ -64,13 +64,13 @@ pub fn reconsider(kept: &Kept, judges: &Judges) -> Result<Envelope, Reason> {
 }
 
 /// Why it was refused, as its message says.
-fn earlier(kept: &Kept) -> Option<Reason> {
+fn earlier(kept: &Seen) -> Option<Reason> {
     let (_, word) = kept.headers.iter().find(|(name, _)| name == REASON)?;
     Reason::ALL.into_iter().find(|reason| reason.as_str() == word)
 }
 
 /// For what the message does not say itself.
-fn arrival(kept: &Kept) -> Arrival {
+fn arrival(kept: &Seen) -> Arrival {
     Arrival::at(at(Duration::from_secs(kept.timestamp.unwrap_or_default())))
 }
 
@@ -89,22 +89,22 @@ mod tests {
     const ITEM: &str =
         r#"{"id":"m1","subscriptionId":"s","changeType":"created","resource":"r","clientState":"hunter2"}"#;
 
-    fn kept(body: &str) -> Kept {
+    fn kept(body: &str) -> Seen {
         let headers = [
             ("graphhook-received-at", "2026-01-02T03:04:05.678Z"),
             ("graphhook-request-id", "the request of then"),
             ("graphhook-reason", "mismatch"),
         ];
-        Kept {
+        Seen {
             message_id: Some("the id of then".to_owned()),
             timestamp: Some(1_700_000_000),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             body: body.to_owned().into(),
-            ..Kept::default()
+            ..Seen::default()
         }
     }
 
-    fn reconsidered(kept: &Kept, secret: &str) -> Result<Envelope, Reason> {
+    fn reconsidered(kept: &Seen, secret: &str) -> Result<Envelope, Reason> {
         let entry = ClientState {
             name: "entry".to_owned(),
             secret: Secret::new(secret.to_owned()),
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_says_nothing_of_itself_passes_too() {
-        let bare = Kept { body: ITEM.into(), timestamp: Some(u64::MAX), ..Kept::default() };
+        let bare = Seen { body: ITEM.into(), timestamp: Some(u64::MAX), ..Seen::default() };
         assert_eq!(reconsidered(&bare, "hunter2").expect("genuine").message_id.as_str(), "m1");
     }
 

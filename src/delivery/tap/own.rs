@@ -10,7 +10,7 @@ use lapin::{
 use uuid::Uuid;
 
 use super::{Owed, PREFETCH, Source, TapError, name, refused, tie::Tie};
-use crate::delivery::publisher::short;
+use crate::delivery::amqp::short;
 
 /// Declares and binds a queue of our own, and reads it. Its name and that of the exchange for losses begin as the
 /// exchange's does: who has the daemon's rights may declare them.

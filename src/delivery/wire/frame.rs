@@ -30,10 +30,10 @@ pub(in crate::delivery) enum Said {
     Returned(MessageId),
     /// The broker closes the channel.
     Closed(Closed),
-    /// Nothing that concerns messages: for whoever keeps the connection.
-    Else,
+    /// Nothing that concerns messages: lapin keeps the connection.
+    ForLapin,
     /// The rest of a returned message.
-    Nothing,
+    ForNobody,
 }
 
 /// Which messages are meant.
@@ -86,7 +86,7 @@ impl<'a> Frame<'a> {
         match self.kind {
             METHOD => method(&mut payload).ok_or(Garbled),
             HEADER => message_id(&mut payload).map(Said::Returned).ok_or(Garbled),
-            _ => Ok(Said::Nothing),
+            _ => Ok(Said::ForNobody),
         }
     }
 }
@@ -105,13 +105,13 @@ fn method(payload: &mut &[u8]) -> Option<Said> {
         BASIC_ACK => confirmed(payload).map(Said::Ack),
         BASIC_NACK => confirmed(payload).map(Said::Nack),
         // Whose message it is, its content says.
-        BASIC_RETURN => Some(Said::Nothing),
+        BASIC_RETURN => Some(Said::ForNobody),
         CHANNEL_CLOSE => {
             let code = payload.try_get_u16().ok()?;
             let text = String::from_utf8_lossy(take_short(payload)?).into_owned();
             Some(Said::Closed(Closed { code, text }))
         }
-        _ => Some(Said::Else),
+        _ => Some(Said::ForLapin),
     }
 }
 
@@ -162,9 +162,9 @@ fn skip_table(payload: &mut &[u8]) -> Option<()> {
     payload.split_off(..length as usize).map(|_| ())
 }
 
-/// The beginning of every message of one publisher.
+/// Writes the messages of one publisher as frames.
 #[derive(Clone, Debug)]
-pub(crate) struct Stamp {
+pub(crate) struct Framer {
     channel: u16,
     /// A method frame up to the routing key; the size is to be filled in.
     method: Bytes,
@@ -172,8 +172,8 @@ pub(crate) struct Stamp {
     piece_bytes_max: usize,
 }
 
-impl Stamp {
-    /// For messages on this channel to this exchange; `frame_max` is what was agreed on, 0 for no bound.
+impl Framer {
+    /// For messages on this channel to this exchange; `frame_max` is what was agreed on.
     pub(crate) fn new(channel: u16, exchange: &str, frame_max: u32) -> Self {
         let mut method = BytesMut::new();
         method.put_u8(METHOD);
@@ -182,7 +182,6 @@ impl Stamp {
         put_method(&mut method, BASIC_PUBLISH);
         method.put_u16(0); // reserved
         put_short(&mut method, exchange);
-        let frame_max = if frame_max == 0 { FRAME_MAX } else { frame_max };
         let piece_bytes_max = (frame_max as usize).saturating_sub(HEAD_BYTES + 1).max(1);
         Self { channel, method: method.freeze(), piece_bytes_max }
     }
@@ -287,8 +286,6 @@ const TIMESTAMP: u16 = 1 << 6;
 const TYPE: u16 = 1 << 5;
 const APP_ID: u16 = 1 << 3;
 const LONG_STRING: u8 = b'S';
-/// RabbitMQ's own bound by default.
-const FRAME_MAX: u32 = 128 << 10;
 /// No broker is configured to send larger frames than this.
 const SIZE_MAX: usize = 16 << 20;
 /// What a message takes besides its body.

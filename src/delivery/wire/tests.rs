@@ -11,7 +11,7 @@ use lapin::protocol::{self, basic};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::{
-    frame::{Closed, Confirmed, Garbled, Said, Stamp},
+    frame::{Closed, Confirmed, Framer, Garbled, Said},
     *,
 };
 use crate::{
@@ -68,7 +68,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 #[test]
 fn a_message_is_what_lapin_would_make_of_it() {
     let (envelope, mut written) = (envelope(b"{}"), BytesMut::from("before"));
-    Stamp::new(7, "graph", 131_072).put(&envelope, &mut written);
+    Framer::new(7, "graph", 131_072).put(&envelope, &mut written);
     let [(1, method), (2, header), (3, body)] = &frames(&written[6..])[..] else { panic!("three frames") };
     let (rest, class) = protocol::parse_class(&method[..]).expect("a method");
     assert!(rest.is_empty());
@@ -93,11 +93,11 @@ fn a_body_is_cut_into_frames_of_the_size_that_was_agreed_on() {
         (4088, 4096, vec![4088]),
         (4089, 4096, vec![4088, 1]),
         (10_000, 4096, vec![4088, 4088, 1824]),
-        (131_064, 0, vec![131_064]),
-        (131_065, 0, vec![131_064, 1]),
+        (131_064, 131_072, vec![131_064]),
+        (131_065, 131_072, vec![131_064, 1]),
     ] {
         let (body, mut written) = (vec![b'x'; length], BytesMut::new());
-        Stamp::new(7, "graph", frame_max).put(&envelope(&body), &mut written);
+        Framer::new(7, "graph", frame_max).put(&envelope(&body), &mut written);
         let frames = frames(&written);
         let pieces: Vec<usize> = frames[2..].iter().map(|(_, piece)| piece.len()).collect();
         assert_eq!(pieces, expected, "{length} bytes in frames of {frame_max}");
@@ -113,8 +113,8 @@ fn frames_of_a_channel_that_publishes_are_understood() {
     let close = framed(1, b"\0\x14\0\x28\x01\x94\x09NOT_FOUND\0\0\0\0");
     let Ok(Said::Closed(closed)) = read(&close) else { panic!("channel.close") };
     assert_eq!((closed.code, closed.to_string()), (404, "\"NOT_FOUND\" (404)".to_owned()));
-    assert_eq!(read(&framed(1, &[0, 20, 0, 11, 0, 0, 0, 0])), Ok(Said::Else), "channel.open-ok");
-    assert_eq!(read(&framed(3, b"body")), Ok(Said::Nothing));
+    assert_eq!(read(&framed(1, &[0, 20, 0, 11, 0, 0, 0, 0])), Ok(Said::ForLapin), "channel.open-ok");
+    assert_eq!(read(&framed(3, b"body")), Ok(Said::ForNobody));
     for cut in [&[0, 60, 0, 80, 0][..], &[0, 60], &[0, 20, 0, 40, 1, 0x94, 9, b'N']] {
         assert_eq!(read(&framed(1, cut)), Err(Garbled), "{cut:?}");
     }
@@ -123,7 +123,7 @@ fn frames_of_a_channel_that_publishes_are_understood() {
 #[test]
 fn a_message_that_comes_back_is_known_by_its_id() {
     let mut written = BytesMut::new();
-    Stamp::new(7, "graph", 4096).put(&envelope(b"{}"), &mut written);
+    Framer::new(7, "graph", 4096).put(&envelope(b"{}"), &mut written);
     let id = MessageId::given("an-id").expect("an id");
     assert_eq!(read(&framed(2, &frames(&written)[1].1)), Ok(Said::Returned(id.clone())));
     // Everything that may stand before it; a table that claims to be longer than the frame.
@@ -170,16 +170,18 @@ impl Station for Seven {
         self.says.drain(..).for_each(|said| into.extend_from_slice(said));
     }
 
-    fn hear(&mut self, frame: Frame<'_>) -> Result<bool, Closed> {
+    fn listen(&mut self) {}
+
+    fn hear(&mut self, frame: Frame<'_>) -> Result<Whose, Closed> {
         if frame.channel != 7 {
-            return Ok(false);
+            return Ok(Whose::Lapins);
         }
         let said = frame.read().expect("frames");
         if let Said::Closed(closed) = said {
             return Err(closed);
         }
         self.heard.push(said);
-        Ok(true)
+        Ok(Whose::Stations)
     }
 }
 
