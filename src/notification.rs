@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 use self::{
     id::{SubscriptionId, TenantId},
-    json::{ARRAY, NotJson, OBJECT, Place},
+    json::{ARRAY, NotJson, OBJECT, Place, Text},
     lifecycle::{Event, Kind},
     sealed::{Sealed, ValidationTokens},
     wire::{Item, Member, ResourceData},
@@ -191,20 +191,29 @@ fn items<'a>(place: &mut Place<'a>, items_max: usize) -> Result<Vec<Notification
 }
 
 fn item<'a>(place: &mut Place<'a>) -> Result<Notification<'a>, NotJson> {
-    if place.peek() == Some(b'{') {
-        let from = *place;
-        let item: Item<'_> = wire::object(place)?;
-        return Ok(Notification::read(&item, place.since(from)));
+    let mut data = ResourceData::default();
+    if place.peek() != Some(b'{') {
+        let raw = place.value()?.raw;
+        let nothing = Notification::read(&Item::default(), &data, raw);
+        return Ok(Notification { defect: Some(Defect::NotAnObject), ..nothing });
     }
-    let raw = place.value()?.raw;
-    Ok(Notification { defect: Some(Defect::NotAnObject), ..Notification::read(&Item::default(), raw) })
+    let from = *place;
+    let item: Item<'_> = wire::object_by(place, |name, place| {
+        if name != "resourceData" || place.peek() != Some(b'{') {
+            return place.value();
+        }
+        let from = *place;
+        data = wire::object(place)?;
+        Ok(Text { raw: place.since(from), is_plain: false })
+    })?;
+    let data_counts =
+        item.resource_data.raw.is_some_and(|raw| raw.starts_with('{')) && !item.resource_data.contradicts();
+    let data = if data_counts { data } else { ResourceData::default() };
+    Ok(Notification::read(&item, &data, place.since(from)))
 }
 
 impl<'a> Notification<'a> {
-    fn read(item: &Item<'a>, raw: &'a str) -> Self {
-        let data =
-            item.resource_data.raw.filter(|raw| raw.starts_with('{') && !item.resource_data.contradicts());
-        let data: ResourceData<'a> = data.and_then(wire::object_of).unwrap_or_default();
+    fn read(item: &Item<'a>, data: &ResourceData<'a>, raw: &'a str) -> Self {
         Self {
             raw,
             defect: defect(item),
@@ -212,14 +221,14 @@ impl<'a> Notification<'a> {
             id: item.id.words(),
             subscription_id: item.subscription_id.text().map(SubscriptionId::new),
             expires: item.subscription_end.words(),
-            tenant_id: tenant_id(item, &data),
+            tenant_id: tenant_id(item, data),
             kind: if item.lifecycle_event.text().is_some() { Kind::Lifecycle } else { Kind::Notification },
             change_type: item.change_type.words(),
             lifecycle_event: item.lifecycle_event.words(),
             resource: item.resource.words(),
             resource_type: data.odata_type.words(),
             sealed: Sealed::of(&item.encrypted_content, &item.decrypted_content),
-            fingerprint: fingerprint(item, &data),
+            fingerprint: fingerprint(item, data),
             client_state_text: item.client_state.raw,
             earlier_client_state_texts: item.client_state.earlier.clone(),
         }

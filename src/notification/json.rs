@@ -280,25 +280,30 @@ impl Nest {
 }
 
 /// How many bytes mean nothing but themselves in a string: until a quote, a backslash, a control character or the end.
+// By itself, so that what words are held against stays in registers.
+#[inline(never)]
 fn special(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks();
-    for (place, word) in words.iter().enumerate() {
-        let marked = marked(u64::from_le_bytes(*word));
-        if marked != 0 {
-            return 8 * place + marked.trailing_zeros() as usize / 8;
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    for (place, pair) in pairs.iter().enumerate() {
+        let (words, _) = pair.as_chunks();
+        let [low, high] = [marked(u64::from_le_bytes(words[0])), marked(u64::from_le_bytes(words[1]))];
+        if low | high != 0 {
+            let (before, marks) = if low != 0 { (0, low) } else { (8, high) };
+            return 16 * place + before + marks.trailing_zeros() as usize / 8;
         }
     }
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    8 * words.len() + rest.iter().position(is_special).unwrap_or(rest.len())
+    16 * pairs.len() + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
 /// The highest bit of the lowest byte that is special is set, and none below it: taking one from each byte borrows from the
 /// next one only where it was zero.
 fn marked(word: u64) -> u64 {
     let all = |byte: u8| u64::from_le_bytes([byte; 8]);
-    let zero = |word: u64| word.wrapping_sub(all(1)) & !word;
-    let control = word.wrapping_sub(all(b' ')) & !word;
-    (zero(word ^ all(b'"')) | zero(word ^ all(b'\\')) | control) & all(0x80)
+    let quote = (word ^ all(b'"')).wrapping_sub(all(1));
+    let backslash = (word ^ all(b'\\')).wrapping_sub(all(1));
+    let control = word.wrapping_sub(all(b' '));
+    (quote | backslash | control) & !word & all(0x80)
 }
 
 #[cfg(test)]

@@ -50,10 +50,10 @@ impl<'a> Member<'a> {
 
 /// Decodes a JSON string; `None` for anything else and for lone surrogates. Borrows unless there are escapes.
 pub(super) fn decoded(text: Text<'_>) -> Option<Cow<'_, str>> {
-    match text.raw.strip_prefix('"')?.strip_suffix('"')? {
-        inner if text.is_plain => Some(Cow::Borrowed(inner)),
-        _ => serde_json::from_str(text.raw).ok().map(Cow::Owned),
+    if text.is_plain {
+        return text.raw.get(1..text.raw.len() - 1).map(Cow::Borrowed);
     }
+    if text.raw.starts_with('"') { serde_json::from_str(text.raw).ok().map(Cow::Owned) } else { None }
 }
 
 /// The same for a text of which nothing else is known.
@@ -128,13 +128,25 @@ pub(super) fn strings(raw: &str, max: usize) -> Option<Vec<Cow<'_, str>>> {
 
 /// Reads an object once, and keeps the members that its type asks for; every name and value as it stands there.
 pub(super) fn object<'a, T: Keeps<'a>>(place: &mut Place<'a>) -> Result<T, NotJson> {
+    object_by(place, |_, place| place.value())
+}
+
+/// The same, with values that are read by their names.
+pub(super) fn object_by<'a, T: Keeps<'a>>(
+    place: &mut Place<'a>,
+    mut value: impl FnMut(&str, &mut Place<'a>) -> Result<Text<'a>, NotJson>,
+) -> Result<T, NotJson> {
     let mut object = T::default();
     place.each(OBJECT, |place| {
-        let (name, value) = (place.name()?, place.value()?);
-        if let Some(member) = decoded(name).and_then(|name| object.member(canonical(&name))) {
+        let name = place.name()?;
+        // A name that Unicode cannot hold is none of those.
+        let Some(known) = decoded(name) else { return place.value().map(drop) };
+        let known = canonical(&known);
+        let value = value(known, place)?;
+        if let Some(member) = object.member(known) {
             member.put(name, value);
         }
-        Ok::<_, NotJson>(())
+        Ok(())
     })?;
     Ok(object)
 }
@@ -146,6 +158,10 @@ pub(super) fn object_of<'a, T: Keeps<'a>>(raw: &'a str) -> Option<T> {
 
 /// Of what needs a token, every spelling counts: there are parsers to which names are equal that differ in case only.
 fn canonical(name: &str) -> &str {
-    let known = ["encryptedContent", "decryptedContent"];
-    known.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name)
+    const KNOWN: [&str; 2] = ["encryptedContent", "decryptedContent"];
+    // Nearly all names are of another length.
+    if name.len() != KNOWN[0].len() {
+        return name;
+    }
+    KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name)
 }
