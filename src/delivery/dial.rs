@@ -12,6 +12,7 @@ use std::{
 use lapin::{
     AsyncTcpStream, Channel, Connection, ConnectionProperties,
     options::ConfirmSelectOptions,
+    protocol::constants::FRAME_MIN_SIZE,
     tcp::{RustlsConnector, RustlsConnectorConfig},
     uri::{AMQPScheme, AMQPUri},
 };
@@ -46,12 +47,6 @@ pub enum ConnectError {
         /// Why.
         #[source]
         source: lapin::Error,
-    },
-    /// Its frames are too small for the head of a message.
-    #[error("the broker takes frames of {frame_max} bytes; messages need {}", FRAME_BYTES.start())]
-    SmallFrames {
-        /// What was agreed on.
-        frame_max: u32,
     },
     /// It was there, and ended before anything could be published.
     #[error("the connection was lost")]
@@ -196,14 +191,6 @@ pub(super) async fn timely<T>(
     tokio::time::timeout(within, work).await.map_err(|_| ConnectError::Slow { step })
 }
 
-/// The size of frames that was agreed on, if messages fit.
-pub(super) fn frame_max(frame_max: u32) -> Result<u32, ConnectError> {
-    if frame_max < *FRAME_BYTES.start() {
-        return Err(ConnectError::SmallFrames { frame_max });
-    }
-    Ok(frame_max)
-}
-
 fn tls(config: &BrokerTls) -> io::Result<RustlsConnector> {
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let trust = match &config.ca {
@@ -268,6 +255,8 @@ fn end(socket: &std::net::TcpStream) {
 /// How large the largest frame may be. The head of a message goes out in one, and takes up to 7.7 KiB with its headers of up to
 /// 1 KiB each; and lapin makes buffers for some of the largest.
 pub const FRAME_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
+// A broker that takes less is asked for this by lapin all the same, and refuses the connection.
+const _: () = assert!(FRAME_MIN_SIZE >= *FRAME_BYTES.start());
 /// RabbitMQ's own bound by default.
 const FRAME_BYTES_MAX: u32 = 128 << 10;
 /// A hung broker is noticed after two of these. RabbitMQ advises 5 to 20 s.

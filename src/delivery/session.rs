@@ -17,7 +17,7 @@ use super::{
     Senders,
     amqp::short,
     crew::Crew,
-    dial::{ConnectError, Fuse, channel, confirming_channel, dial, frame_max, timely},
+    dial::{ConnectError, Fuse, channel, confirming_channel, dial, timely},
     publisher::{Parcel, Publisher, PublisherError, Signs},
     quarantine,
     topology::{TopologyError, establish, establish_quarantine, quarantine_name},
@@ -73,7 +73,7 @@ impl Session {
     ) -> Result<Self, ConnectError> {
         let (connection, taker) = dial(url, broker, &fuse).await?;
         let events = connection.events_listener().boxed();
-        let frame_max = frame_max(connection.configuration().frame_max())?;
+        let frame_max = connection.configuration().frame_max();
         topology(&connection, broker, &metrics).await?;
         let signs = Arc::<Signs>::default();
         let Opened { crew, mut ways, mut channels } =

@@ -86,12 +86,7 @@ impl TapError {
         match self {
             Self::Connect(ConnectError::Slow { .. } | ConnectError::Refused { .. } | ConnectError::Lost)
             | Self::Ended => true,
-            Self::Connect(
-                ConnectError::SmallFrames { .. }
-                | ConnectError::Topology(_)
-                | ConnectError::Tls(_)
-                | ConnectError::Url,
-            )
+            Self::Connect(ConnectError::Topology(_) | ConnectError::Tls(_) | ConnectError::Url)
             | Self::Missing { .. }
             | Self::Forbidden { .. }
             | Self::Name => false,

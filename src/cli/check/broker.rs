@@ -149,7 +149,7 @@ fn advice(words: &str) -> Option<&'static str> {
         ("", "Connection refused", "is the broker running there?"),
         ("", "NOT_FOUND", "have it declared, or set broker.declare = true"),
         ("", "vhost", "write the virtual host after the port: /%2f is the one named /"),
-        ("", "takes frames of", "raise frame_max of the broker: 131072 is its default"),
+        ("", "frame_max", "raise frame_max of the broker: 131072 is its default"),
         ("", "UnknownIssuer", "name the authority in broker.tls.ca_file"),
         ("", "NotValidForName", "call the broker by a name that stands in its certificate"),
         ("", "took too long", "does a firewall swallow the packets, or does the broker hang?"),

@@ -35,8 +35,6 @@ pub enum Greeting {
     Silence,
     /// Bytes that are no AMQP.
     Garbage,
-    /// A broker that takes frames of so many bytes at most.
-    Frames(u32),
     /// A broker that closes when the client asks for its virtual host, with a code such as 530.
     Refusal(u16),
 }

@@ -127,14 +127,10 @@ impl Peer {
 
     async fn method(&mut self, channel: u16, method: Method, mut arguments: Reader<'_>) -> io::Result<()> {
         match method {
-            wire::START_OK => {
-                let frame_bytes =
-                    if let Greeting::Frames(bytes) = self.greeting { bytes } else { FRAME_BYTES };
-                self.say(0, wire::TUNE, &[&tune_arguments(frame_bytes)]).await
-            }
+            wire::START_OK => self.say(0, wire::TUNE, &[&tune_arguments()]).await,
             wire::OPEN => match self.greeting {
                 Greeting::Refusal(code) => self.close_connection(code).await,
-                Greeting::Broker | Greeting::Frames(_) | Greeting::Silence | Greeting::Garbage => {
+                Greeting::Broker | Greeting::Silence | Greeting::Garbage => {
                     self.stage.seen().opened += 1;
                     self.say(0, wire::OPEN_OK, &[&[0]]).await
                 }
@@ -373,9 +369,9 @@ impl Peer {
     }
 }
 
-/// As many channels as the client likes, frames of this size, heartbeats as often as the client likes.
-fn tune_arguments(frame_bytes: u32) -> Vec<u8> {
-    [&0_u16.to_be_bytes()[..], &frame_bytes.to_be_bytes(), &60_u16.to_be_bytes()].concat()
+/// As many channels as the client likes, frames of 128 KiB, heartbeats as often as the client likes.
+fn tune_arguments() -> Vec<u8> {
+    [&0_u16.to_be_bytes()[..], &FRAME_BYTES.to_be_bytes(), &60_u16.to_be_bytes()].concat()
 }
 
 /// Waits until then; without end if there is nothing to be done.
