@@ -62,7 +62,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Heard {
     context: Option<Context>,
-    begun: Instant,
+    begun: Moment,
     /// Only for spans.
     seen: Option<(Box<str>, Version)>,
 }
@@ -138,7 +138,7 @@ impl Heard {
     pub(crate) fn read<B>(request: &Request<B>, tracer: &Tracer) -> Self {
         Self {
             context: Context::read(request.headers()),
-            begun: Instant::now(),
+            begun: Moment::now(),
             seen: tracer.is_on().then(|| (request.uri().path().into(), request.version())),
         }
     }
@@ -171,8 +171,7 @@ impl Serving {
 
     fn span(&self) -> Option<Span> {
         let (path, version) = self.heard.seen.as_ref().filter(|_| self.trace.is_sampled)?;
-        let begun = Moment { at: self.arrival.at, since: self.heard.begun };
-        Some(span::request(&self.trace, begun, path, *version, self.arrival.request, self.status))
+        Some(span::request(&self.trace, self.heard.begun, path, *version, self.arrival.request, self.status))
     }
 }
 

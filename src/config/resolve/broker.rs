@@ -168,5 +168,5 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
 
 /// RabbitMQ advises single digits of channels for a connection.
 const CHANNELS_MAX: usize = 16;
-/// Lapin works through all open confirms at each acknowledgement of many.
+/// What is in flight goes out twice when the connection ends, and consumers wait for it behind what is fresh.
 const IN_FLIGHT_MAX: usize = 65_536;
