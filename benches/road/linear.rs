@@ -1,5 +1,7 @@
 //! Whether cost grows with what is done, and with nothing else: items in a POST, connections, entries of the secret table.
 
+use std::time::Duration;
+
 use graphhook::simulate::run::subscriptions;
 
 use crate::Effort;
@@ -40,8 +42,10 @@ pub(crate) async fn measure(effort: Effort) {
 }
 
 async fn repeat(turn: Turn, contestant: &Contestant, effort: Effort, row: &str, sheet: &mut Sheet) {
+    // All connections are there before it counts.
+    let warm = effort.warm.max(PER_CONNECTION * turn.connections as u32);
     for _ in 0..effort.rounds.min(ROUNDS_MAX) {
-        turn.take(contestant, Effort { window: effort.window / 2, ..effort }, row, sheet).await;
+        turn.take(contestant, Effort { warm, window: effort.window / 2, ..effort }, row, sheet).await;
     }
 }
 
@@ -63,5 +67,7 @@ fn table(configuration: Configuration, entries: usize) -> Configuration {
 const ITEMS: [u32; 7] = [1, 3, 10, 30, 100, 300, 1_000];
 const CONNECTIONS: [usize; 6] = [1, 4, 16, 64, 512, 4_000];
 const ENTRIES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
+/// What a handshake takes, at both ends and many at once.
+const PER_CONNECTION: Duration = Duration::from_millis(1);
 /// There are many lines.
 const ROUNDS_MAX: usize = 2;

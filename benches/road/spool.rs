@@ -1,9 +1,10 @@
 //! The broker is away, and comes back: how fast items are taken into the spool, how fast it is emptied, and how long fresh
 //! items wait meanwhile.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use graphhook::simulate::run::Pace;
+use tokio::time::interval;
 
 use crate::Effort;
 use crate::contestant::Contestant;
@@ -77,7 +78,10 @@ async fn drained(many: u64, effort: Effort, sheet: &mut Sheet) {
         time: effort.window,
     };
     let emptied = async {
-        while left(&daemon).await > 0.0 {}
+        let mut looks = interval(LOOKS);
+        while left(&daemon).await > 0.0 {
+            looks.tick().await;
+        }
         (begun.elapsed(), Usage::of(daemon.pid()).since(before))
     };
     let (driven, (took, usage)) = tokio::join!(load.drive(&contestant), emptied);
@@ -108,6 +112,8 @@ const AWAY: &str = "broker away";
 /// Both by lapin, as fast as they are confirmed.
 const PUBLISHERS: [(Kind, &str); 2] =
     [(Kind::Same, "publisher of the same messages"), (Kind::Bare, "publisher of bare messages")];
+/// Between two looks at what is left: each is work for the daemon, too.
+const LOOKS: Duration = Duration::from_millis(50);
 const FRESH_PER_SECOND: f64 = 200.0;
 const DRAINED: Column = Column { name: "items/s", digits: 0 };
 const DRAIN_COST: Column = Column { name: "CPU us/item", digits: 2 };

@@ -395,7 +395,7 @@ fn broker_urls_are_shown_without_what_is_secret() {
 fn frames_of_the_broker_have_room_for_the_head_of_a_message() {
     let text = |frame_max: &str| format!("[broker]\nurls = [\"amqp://h/?frame_max={frame_max}\"]\n");
     for wrong in ["0", "4096", "8191", "1048577", "4294967296", "-1", "", "x"] {
-        check_problem(&text(wrong), "broker.urls.0", "frame_max is 8192 to 1048576 bytes");
+        check_problem(&text(wrong), "broker.urls.0", "frame_max must be 8192 to 1048576 bytes");
     }
     for right in ["8192", "131072", "1048576"] {
         load(&format!("{LEAST}{}", text(right)), &[]).expect(right);

@@ -75,7 +75,8 @@ fn manners(url: &BrokerUrl, is_local: bool) -> Vec<Finding> {
     }
     match url.heartbeat() {
         Some(0) => {
-            warn("heartbeat=0: a broker that hangs is not noticed", "leave it out: the default is 10 s")
+            let words = "heartbeat=0: the broker's own is taken, mostly 60 s, and a hang is noticed after twice as long";
+            warn(words, "leave it out: the default is 10 s")
         }
         Some(seconds @ 1..5) => {
             let words = format!("heartbeat={seconds}: a busy network looks like a dead broker");
@@ -149,7 +150,11 @@ fn advice(words: &str) -> Option<&'static str> {
         ("", "Connection refused", "is the broker running there?"),
         ("", "NOT_FOUND", "have it declared, or set broker.declare = true"),
         ("", "vhost", "write the virtual host after the port: /%2f is the one named /"),
-        ("", "frame_max", "raise frame_max of the broker: 131072 is its default"),
+        (
+            "",
+            "connection aborted",
+            "the broker ended it; its log says why, for example that its frame_max is below 8192",
+        ),
         ("", "UnknownIssuer", "name the authority in broker.tls.ca_file"),
         ("", "NotValidForName", "call the broker by a name that stands in its certificate"),
         ("", "took too long", "does a firewall swallow the packets, or does the broker hang?"),
@@ -188,7 +193,7 @@ mod tests {
         check("amqps://guest:hunter2@rabbit/%2f", false, &["user guest"]);
         check("amqp://hooks:hunter2@rabbit/%2f", false, &["in the clear"]);
         check("amqp://rabbit/%2f", false, &["user guest", "in the clear"]);
-        check("amqp://hooks:hunter2@rabbit/%2f?heartbeat=0", true, &["is not noticed"]);
+        check("amqp://hooks:hunter2@rabbit/%2f?heartbeat=0", true, &["the broker's own is taken"]);
         check("amqp://hooks:hunter2@rabbit/%2f?heartbeat=2", true, &["looks like a dead broker"]);
         check("amqp://hooks:hunter2@rabbit/%2f?heartbeat=600", true, &["twice as long"]);
     }

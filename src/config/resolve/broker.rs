@@ -1,5 +1,7 @@
 //! How a broker is reached, and what is there.
 
+use std::ops::RangeInclusive;
+
 use super::{
     super::{
         Broker, BrokerIdentity, BrokerTls, BrokerUrl, Content, Environment, Topology,
@@ -142,31 +144,36 @@ fn broker_url(secret: Secret) -> Result<BrokerUrl, String> {
     if vhost.contains('/') {
         return Err("the virtual host is one path segment: write / within it as %2f".to_owned());
     }
-    for (name, value) in url.query_pairs() {
-        let known = match &*name {
-            "heartbeat" | "channel_max" => value.parse::<u16>().is_ok(),
-            // "No limit" (0) is outside, too: a broker without one would have lapin make a buffer for the largest frame there is.
-            "frame_max" if !value.parse().is_ok_and(|bytes| FRAME_BYTES.contains(&bytes)) => {
-                let (least, most) = FRAME_BYTES.into_inner();
-                return Err(format!("frame_max is {least} to {most} bytes"));
-            }
-            "frame_max" => true,
-            "auth_mechanism" => matches!(&*value, "plain" | "external" | "amqplain"),
-            _ => false,
-        };
-        if !known {
-            return Err("parameters of the URL are heartbeat (seconds), frame_max, channel_max and \
-                 auth_mechanism (plain, external, amqplain)"
-                .to_owned());
-        }
-    }
+    url.query_pairs().try_for_each(|(name, value)| check_parameter(&name, &value))?;
     let port = url.port().unwrap_or(default_port);
     let shown_host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let shown = format!("{}://{shown_host}:{port}/{vhost}", url.scheme());
     Ok(BrokerUrl { secret, host, port, shown })
 }
 
+/// Checks a parameter of a broker URL.
+fn check_parameter(name: &str, value: &str) -> Result<(), String> {
+    let is_in = |range: &RangeInclusive<u32>| value.parse().is_ok_and(|number| range.contains(&number));
+    let bounded = |range: RangeInclusive<u32>, unit: &str| match is_in(&range) {
+        true => Ok(()),
+        false => Err(format!("{name} must be {} to {}{unit}", range.start(), range.end())),
+    };
+    match name {
+        "heartbeat" => bounded(0..=u16::MAX.into(), " seconds"),
+        "channel_max" => bounded(CHANNELS_NEEDED..=u16::MAX.into(), ""),
+        // "No limit" (0) is outside, too: a broker without one would have lapin make a buffer for the largest frame there is.
+        "frame_max" => bounded(FRAME_BYTES, " bytes; without it 131072 are asked for"),
+        "auth_mechanism" if ["plain", "external", "amqplain"].contains(&value) => Ok(()),
+        "auth_mechanism" => Err("auth_mechanism is plain, external or amqplain".to_owned()),
+        _ => Err("parameters of the URL are heartbeat (seconds), frame_max, channel_max and \
+             auth_mechanism (plain, external, amqplain)"
+            .to_owned()),
+    }
+}
+
 /// RabbitMQ advises single digits of channels for a connection.
 const CHANNELS_MAX: usize = 16;
+/// More than a connection has of them: for publishing, the spool, the quarantine, the lock and declarations.
+const CHANNELS_NEEDED: u32 = 32;
 /// What is in flight goes out twice when the connection ends, and consumers wait for it behind what is fresh.
 const IN_FLIGHT_MAX: usize = 65_536;

@@ -61,8 +61,9 @@ pub(super) fn text(report: &Report, style: Style) -> String {
 
 fn notifications(report: &Report) -> String {
     let sums = &report.notifications;
+    let with_forged = if report.forged.is_some() { " with the forged" } else { "" };
     format!(
-        "{} planned, {} sent, {} delivered; {:.0} sent and {:.0} delivered a second for {}",
+        "{} planned, {} sent, {} delivered; {:.0} sent{with_forged} and {:.0} delivered a second for {}",
         sums.planned,
         sums.sent,
         sums.delivered,
