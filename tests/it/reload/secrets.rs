@@ -2,7 +2,7 @@
 
 use super::{BOUND, reload_well};
 use crate::support::broker::Node;
-use crate::support::daemon::{CLIENT_STATE, Configuration, Daemon, NEXT_SECRET, SECRET};
+use crate::support::daemon::{CLIENT_STATE, CONNECTION_UP, Configuration, Daemon, NEXT_SECRET, SECRET};
 use crate::support::eventually::eventually_within;
 use crate::support::graph::{changed, created, post};
 use crate::support::load::{Plan, Secrets};
@@ -43,6 +43,8 @@ async fn a_secret_is_rotated_without_refusing_anything_genuine() {
     load.eventually_accepts(500).await;
     load.stop().await;
 
+    // Refused items are kept only while there is a broker.
+    daemon.eventually_metric(CONNECTION_UP, |up| up == 1.0).await;
     let mismatches = daemon.metrics().await.get(MISMATCH);
     assert_eq!(post(&daemon.client(), [created("with the old secret")]).await.status, 202);
     assert_eq!(daemon.metrics().await.get(MISMATCH), mismatches + 1.0);
