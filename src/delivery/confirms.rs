@@ -69,10 +69,14 @@ impl<T: Message> Confirms<T> {
 
     /// A message of this id came back. All in flight that share the id are taken for returned: too many rather than one too
     /// few. One that was settled before says nothing any more.
-    pub(super) fn returned(&mut self, id: MessageId) {
+    pub(super) fn returned(&mut self, id: MessageId) -> Result<(), NeverSent> {
+        if self.returned.order.len() >= RETURNED_MAX {
+            return Err(NeverSent);
+        }
         if self.open > 0 {
             self.returned.add(id, self.next());
         }
+        Ok(())
     }
 
     /// Takes out those that are confirmed, each with what became of it; one that was taken out before is passed over.
@@ -159,6 +163,9 @@ impl Returned {
     }
 }
 
+/// Far more than full windows can bring back: who returns so many returns what was never sent.
+const RETURNED_MAX: usize = 1 << 19;
+
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, collections::BTreeMap, rc::Rc};
@@ -231,8 +238,8 @@ mod tests {
     fn what_came_back_is_not_confirmed_nor_is_whatever_shares_its_id() {
         use Verdict::{Confirmed, Returned};
         let mut confirms = launched(&["a", "b", "a"]);
-        confirms.returned(id("a"));
-        confirms.returned(id("nobody's"));
+        confirms.returned(id("a")).expect("few");
+        confirms.returned(id("nobody's")).expect("few");
         confirms.launched(Numbered::new(4, id("a")));
         let expected = vec![(1, Returned), (2, Confirmed), (3, Returned), (4, Confirmed)];
         assert_eq!(settle(&mut confirms, 4, true, true), Ok(expected), "the last came after the word");
@@ -247,7 +254,7 @@ mod tests {
                 .launched(Numbered { asked: Rc::clone(&asked), ..Numbered::new(tag, id(&tag.to_string())) });
         }
         for tag in 1..=many {
-            confirms.returned(id(&tag.to_string()));
+            confirms.returned(id(&tag.to_string())).expect("few");
         }
         let settled = settle(&mut confirms, 0, true, true).expect("they were sent");
         assert!(settled.iter().all(|(_, verdict)| *verdict == Verdict::Returned));
@@ -260,14 +267,14 @@ mod tests {
         for tag in 2..1000 {
             let name = tag.to_string();
             confirms.launched(Numbered::new(tag, id(&name)));
-            confirms.returned(id(&name));
-            confirms.returned(id(&name));
+            confirms.returned(id(&name)).expect("few");
+            confirms.returned(id(&name)).expect("few");
             settle(&mut confirms, tag - 1, true, true).expect("it was sent");
             let Returned { next, order } = &confirms.returned;
             assert!(next.len() <= 2 && order.len() <= 2, "{next:?} {order:?}");
         }
         settle(&mut confirms, 0, true, true).expect("they were sent");
-        confirms.returned(id("nobody's"));
+        confirms.returned(id("nobody's")).expect("few");
         assert!(confirms.returned.next.is_empty() && confirms.returned.order.is_empty());
     }
 
@@ -299,7 +306,7 @@ mod tests {
                     }
                     3 => {
                         let name = (number % 5).to_string();
-                        confirms.returned(id(&name));
+                        confirms.returned(id(&name)).expect("few");
                         model.values_mut().filter(|(own, _)| *own == name).for_each(|(_, back)| *back = true);
                     }
                     _ => {

@@ -157,10 +157,7 @@ impl Publisher {
         match said {
             Said::Ack(confirmed) => self.settle(confirmed, true, now),
             Said::Nack(confirmed) => self.settle(confirmed, false, now),
-            Said::Returned(id) => {
-                self.confirms.returned(id);
-                Ok(())
-            }
+            Said::Returned(id) => Ok(self.confirms.returned(id)?),
             Said::Closed(closed) => {
                 if let Some(flight) = self.lose()
                     && is_about_the_message(&closed)
